@@ -1,0 +1,9 @@
+//! Words every part of the house uses.
+
+mod pci_address;
+mod quantity;
+mod suggest;
+
+pub use pci_address::{PciAddress, PciAddressError};
+pub use quantity::{ByteSize, ByteSizeError};
+pub use suggest::{did_you_mean, suggest};

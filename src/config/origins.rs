@@ -1,0 +1,35 @@
+//! Who asked for which field.
+
+use std::collections::BTreeMap;
+
+/// For each field path (`viommu.model`, `hostDevices[gpu0].rom.bar`) the layer that set it, as a person reads it:
+/// `profile gpu-workstation (built-in)`, `annotation virt-tailor.io/domain`, `--set viommu.model`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, String>);
+
+impl Origins {
+    /// Records the origin of a path.
+    pub fn insert(&mut self, path: impl Into<String>, origin: impl Into<String>) {
+        self.0.insert(path.into(), origin.into());
+    }
+
+    /// The origin of a field, else of the nearest field above or below it, else "the profile".
+    pub fn of(&self, path: &str) -> &str {
+        let mut at = path;
+        loop {
+            if let Some(origin) = self.0.get(at) {
+                return origin;
+            }
+            match at.rfind(['.', '[']) {
+                Some(cut) => at = &at[..cut],
+                None => break,
+            }
+        }
+        let below = self
+            .0
+            .range(path.to_owned()..)
+            .next()
+            .filter(|(key, _)| key.starts_with(path));
+        below.map_or("the profile", |(_, origin)| origin)
+    }
+}

@@ -1,0 +1,81 @@
+//! What the domain side needs to know about a host's PCI functions.
+
+use std::collections::BTreeMap;
+
+use crate::base::PciAddress;
+
+/// The PCI functions of a host, by address. Empty facts are different from no facts at all (`Option<HostFacts>`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Every function that could be read.
+    pub pci: BTreeMap<PciAddress, PciFunction>,
+}
+
+/// One PCI function as sysfs shows it. What could not be read is `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PciFunction {
+    /// Where it is.
+    pub address: PciAddress,
+    /// PCI vendor id.
+    pub vendor: u16,
+    /// PCI device id.
+    pub device: u16,
+    /// Class code, 24 bits: class, subclass, programming interface.
+    pub class: u32,
+    /// Header type without the multifunction bit: 0 endpoint, 1 bridge, 2 CardBus bridge. From byte 0x0e of config space.
+    pub header_type: Option<u8>,
+    /// Name of the bound driver.
+    pub driver: Option<String>,
+    /// Whether the bound driver is a VFIO driver (vfio-pci or a variant: it has a `vfio-dev` entry, or is called so).
+    pub vfio: bool,
+    /// IOMMU group; `None` without an active IOMMU.
+    pub iommu_group: Option<u32>,
+    /// NUMA node; `None` if the firmware names none.
+    pub numa_node: Option<u32>,
+    /// The memory BARs in use, from `resource`.
+    pub bars: Vec<Bar>,
+    /// `reset_method` split at blanks; `None` where the file is missing (before Linux 5.15, or no reset at all).
+    pub reset_methods: Option<Vec<String>>,
+    /// Whether the firmware showed its picture here (`boot_vga`, VGA class only).
+    pub boot_vga: Option<bool>,
+}
+
+/// A memory BAR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bar {
+    /// 0–5.
+    pub index: u8,
+    /// Size in bytes.
+    pub size: u64,
+    /// Whether it is a 64-bit BAR.
+    pub wide: bool,
+    /// Whether it is prefetchable.
+    pub prefetchable: bool,
+}
+
+impl HostFacts {
+    /// The other functions in this one's IOMMU group, in order of address. Empty without a group.
+    pub fn group_mates(&self, address: PciAddress) -> Vec<&PciFunction> {
+        let Some(group) = self
+            .pci
+            .get(&address)
+            .and_then(|function| function.iommu_group)
+        else {
+            return Vec::new();
+        };
+        self.pci
+            .values()
+            .filter(|other| other.iommu_group == Some(group) && other.address != address)
+            .collect()
+    }
+}
+
+impl PciFunction {
+    /// Whether this is a bridge, by header type (classes lie; kernel documentation of config space).
+    pub fn is_bridge(&self) -> bool {
+        match self.header_type {
+            Some(kind) => kind != 0,
+            None => self.class >> 16 == 0x06,
+        }
+    }
+}

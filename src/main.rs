@@ -1,0 +1,3 @@
+//! virt-tailor: see the library's documentation.
+
+fn main() {}
