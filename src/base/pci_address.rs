@@ -27,12 +27,7 @@ pub struct PciAddressError {
 impl PciAddress {
     /// An address from its parts; `None` if the slot is above 31 or the function above 7.
     pub fn new(domain: u32, bus: u8, slot: u8, function: u8) -> Option<Self> {
-        (slot < 32 && function < 8).then_some(Self {
-            domain,
-            bus,
-            slot,
-            function,
-        })
+        (slot < 32 && function < 8).then_some(Self { domain, bus, slot, function })
     }
 
     /// Slot (device number), 0–31.
@@ -63,12 +58,7 @@ impl PciAddress {
 
 impl fmt::Display for PciAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            domain,
-            bus,
-            slot,
-            function,
-        } = self;
+        let Self { domain, bus, slot, function } = self;
         write!(f, "{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
     }
 }
@@ -78,11 +68,8 @@ impl FromStr for PciAddress {
 
     fn from_str(text: &str) -> Result<Self, PciAddressError> {
         fn hex(text: &str, digits: std::ops::RangeInclusive<usize>) -> Option<u32> {
-            let well_formed =
-                digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-            well_formed
-                .then(|| u32::from_str_radix(text, 16).ok())
-                .flatten()
+            let well_formed = digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+            well_formed.then(|| u32::from_str_radix(text, 16).ok()).flatten()
         }
         let parse = || {
             let (domain, rest) = text.split_once(':')?;
@@ -95,9 +82,7 @@ impl FromStr for PciAddress {
                 u8::try_from(hex(function, 1..=1)?).ok()?,
             )
         };
-        parse().ok_or_else(|| PciAddressError {
-            text: text.to_owned(),
-        })
+        parse().ok_or_else(|| PciAddressError { text: text.to_owned() })
     }
 }
 
@@ -114,16 +99,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_none() {
-        for text in [
-            "",
-            "3b:00.0",
-            "0000:3b:20.0",
-            "0000:3b:00.8",
-            "0000:3b:00",
-            "0000:3g:00.0",
-            "+000:3b:00.0",
-            "0000:3b:0.0",
-        ] {
+        for text in
+            ["", "3b:00.0", "0000:3b:20.0", "0000:3b:00.8", "0000:3b:00", "0000:3g:00.0", "+000:3b:00.0", "0000:3b:0.0"]
+        {
             assert!(text.parse::<PciAddress>().is_err(), "{text}");
         }
     }

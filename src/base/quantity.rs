@@ -9,9 +9,7 @@ pub struct ByteSize(u64);
 
 /// Why a text is not a quantity of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not a quantity of bytes: write a whole number with Ki, Mi, Gi, Ti or k, M, G, T, e.g. 64Mi"
-)]
+#[error("{text:?} is not a quantity of bytes: write a whole number with Ki, Mi, Gi, Ti or k, M, G, T, e.g. 64Mi")]
 pub struct ByteSizeError {
     /// What was given.
     pub text: String,
@@ -65,26 +63,15 @@ impl FromStr for ByteSize {
     type Err = ByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, ByteSizeError> {
-        let split = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, suffix) = text.split_at(split);
         let factor = if suffix.is_empty() {
             Some(1)
         } else {
-            SUFFIXES
-                .iter()
-                .find(|(s, _)| *s == suffix)
-                .map(|(_, factor)| *factor)
+            SUFFIXES.iter().find(|(s, _)| *s == suffix).map(|(_, factor)| *factor)
         };
-        let parsed = digits
-            .parse::<u64>()
-            .ok()
-            .zip(factor)
-            .and_then(|(n, factor)| n.checked_mul(factor));
-        parsed.map(Self).ok_or_else(|| ByteSizeError {
-            text: text.to_owned(),
-        })
+        let parsed = digits.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+        parsed.map(Self).ok_or_else(|| ByteSizeError { text: text.to_owned() })
     }
 }
 
@@ -94,12 +81,9 @@ mod tests {
 
     #[test]
     fn reads_and_writes() {
-        for (text, bytes, shown) in [
-            ("64Mi", 64 << 20, "64Mi"),
-            ("1G", 1_000_000_000, "1000000000"),
-            ("4096", 4096, "4Ki"),
-            ("0", 0, "0"),
-        ] {
+        for (text, bytes, shown) in
+            [("64Mi", 64 << 20, "64Mi"), ("1G", 1_000_000_000, "1000000000"), ("4096", 4096, "4Ki"), ("0", 0, "0")]
+        {
             let size: ByteSize = text.parse().unwrap();
             assert_eq!((size.as_bytes(), size.to_string().as_str()), (bytes, shown));
         }
@@ -107,16 +91,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_none() {
-        for text in [
-            "",
-            "Gi",
-            "1.5Gi",
-            "-1",
-            "1Gb",
-            "1 Gi",
-            "99999999999Gi",
-            "1e3",
-        ] {
+        for text in ["", "Gi", "1.5Gi", "-1", "1Gb", "1 Gi", "99999999999Gi", "1e3"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

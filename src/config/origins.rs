@@ -25,11 +25,7 @@ impl Origins {
                 None => break,
             }
         }
-        let below = self
-            .0
-            .range(path.to_owned()..)
-            .next()
-            .filter(|(key, _)| key.starts_with(path));
+        let below = self.0.range(path.to_owned()..).next().filter(|(key, _)| key.starts_with(path));
         below.map_or("the profile", |(_, origin)| origin)
     }
 }

@@ -86,10 +86,7 @@ pub enum DeviceSelectorError {
 
 /// Whether libvirt would keep this text in an alias.
 pub fn is_alias_text(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 impl FromStr for DeviceSelector {
@@ -113,9 +110,8 @@ impl FromStr for DeviceSelector {
         if !is_alias_text(text) {
             return Err(DeviceSelectorError::Name(text.to_owned()));
         }
-        let numbered = text
-            .strip_prefix("hostdev")
-            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let numbered =
+            text.strip_prefix("hostdev").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         if text.starts_with("ua-") || numbered {
             return Ok(Self::Alias(text.to_owned()));
         }
