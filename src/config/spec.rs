@@ -141,6 +141,23 @@ pub struct HostDevice {
     pub properties: BTreeMap<String, PropertyValue>,
 }
 
+impl HostDevice {
+    /// An item that sets nothing.
+    pub fn new(device: DeviceSelector) -> Self {
+        Self {
+            device,
+            address: None,
+            functions: BTreeMap::new(),
+            companions: None,
+            rom: Rom::default(),
+            boot_order: None,
+            acpi_index: None,
+            driver: Driver::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// The expansion ROM of a host device.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -342,7 +359,7 @@ impl Ioapic {
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Devices {
-    /// `none`: no emulated video, no graphics.
+    /// `none`: no emulated video device.
     pub video: Option<NoneOnly>,
     /// `none`: no memory balloon.
     pub balloon: Option<NoneOnly>,
