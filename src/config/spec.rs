@@ -39,6 +39,23 @@ pub struct DomainProfile {
     pub guest: Guest,
 }
 
+impl DomainProfile {
+    /// The fields of a spec, as they are written.
+    pub const FIELDS: [&'static str; 11] = [
+        "viommu",
+        "hostDevices",
+        "memory",
+        "firmware",
+        "pci",
+        "cpu",
+        "features",
+        "devices",
+        "quirks",
+        "qemu",
+        "guest",
+    ];
+}
+
 /// A virtual IOMMU. Attributes that a model does not know are refused.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
