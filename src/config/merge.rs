@@ -38,7 +38,7 @@ fn over(weaker: &mut Node, stronger: Node, path: &str) {
                 let device = device_of(&item);
                 let same = |other: &&mut Node| device.is_some() && device_of(other) == device;
                 match old.iter_mut().find(same) {
-                    Some(known) => over(known, item, "hostDevices[]"),
+                    Some(known) => over(known, fields_of(item), "hostDevices[]"),
                     None => old.push(item),
                 }
             }
@@ -49,6 +49,14 @@ fn over(weaker: &mut Node, stronger: Node, path: &str) {
             weaker.place = stronger.place;
         }
     }
+}
+
+/// An item without its `device`: that stands where the item was first made.
+fn fields_of(mut item: Node) -> Node {
+    if let Value::Map(entries) = &mut item.value {
+        entries.retain(|(key, _)| key.name != "device");
+    }
+    item
 }
 
 fn set(entries: &mut Vec<(Key, Node)>, key: Key, node: Node, path: &str) {

@@ -90,6 +90,8 @@ pub(super) fn from_set(text: &str) -> Result<Layer, Problems> {
         }
         c == '=' && depth == 0
     });
+    // A bracket that is not closed hides the sign: the path is then told to be wrong.
+    let equals = equals.or_else(|| text.find('=').filter(|_| depth > 0));
     let (path, value) = match equals {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
@@ -138,10 +140,13 @@ fn layer(source: &Arc<Source>, path: &str, value: &str) -> Result<Layer, Problem
             without: Some(device),
         });
     }
-    if let [first, device, ..] = &segments[..]
+    if let [first, device, field, ..] = &segments[..]
         && first == "hostDevices"
     {
         selector(device).map_err(refuse)?;
+        if field == "device" {
+            return Err(refuse("the path names the device itself".to_owned()));
+        }
     }
     Ok(Layer {
         tree: grow(&place, &segments, leaf, 0),

@@ -184,11 +184,7 @@ impl Layers<'_> {
     }
 
     /// The names in an annotation, separated by commas.
-    fn names(
-        &mut self,
-        annotations: &BTreeMap<String, String>,
-        key: &str,
-    ) -> Vec<(Place, String)> {
+    fn names(&mut self, annotations: &BTreeMap<String, String>, key: &str) -> Vec<(Place, String)> {
         let Some(value) = annotations.get(key) else {
             return Vec::new();
         };
@@ -197,7 +193,8 @@ impl Layers<'_> {
             path: String::new(),
         }));
         if value.trim().is_empty() {
-            let message = "the value is empty: name profiles, separated by commas, or remove the annotation";
+            let message =
+                "the value is empty: name profiles, separated by commas, or remove the annotation";
             self.problem(place, message.to_owned());
             return Vec::new();
         }
@@ -240,7 +237,10 @@ impl Layers<'_> {
                 key: key.clone(),
                 path: String::new(),
             }));
-            self.problem(place, format!("no annotation of ours has this name: {hint}"));
+            self.problem(
+                place,
+                format!("no annotation of ours has this name: {hint}"),
+            );
         }
     }
 

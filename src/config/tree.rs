@@ -325,7 +325,11 @@ mod tests {
             ("\"null\"", "null", ScalarKind::Text),
             ("&a 0x1f", "0x1f", ScalarKind::Integer(31)),
             ("!!int 3", "3", ScalarKind::Integer(3)),
-            ("18446744073709551615", "18446744073709551615", ScalarKind::Integer(u64::MAX.into())),
+            (
+                "18446744073709551615",
+                "18446744073709551615",
+                ScalarKind::Integer(u64::MAX.into()),
+            ),
         ] {
             let scalar = scalar(yaml);
             assert_eq!((scalar.text.as_str(), scalar.kind), (text, kind), "{yaml}");
@@ -337,7 +341,10 @@ mod tests {
         let node = parse(&source(), "a: &x 0x1f\nb: *x\n").unwrap();
         let b = node.get("b").unwrap();
         assert_eq!(b.place.at, Some((2, 4)));
-        assert!(matches!(&b.value, Value::Scalar(s) if s.text == "0x1f"), "{b:?}");
+        assert!(
+            matches!(&b.value, Value::Scalar(s) if s.text == "0x1f"),
+            "{b:?}"
+        );
     }
 
     #[test]
@@ -358,6 +365,9 @@ mod tests {
         }
         let deep = "[".repeat(100);
         println!("{}", parse(&source(), &deep).unwrap_err());
-        println!("{}", parse(&source(), &" ".repeat(MAX_BYTES + 1)).unwrap_err());
+        println!(
+            "{}",
+            parse(&source(), &" ".repeat(MAX_BYTES + 1)).unwrap_err()
+        );
     }
 }

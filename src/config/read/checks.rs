@@ -129,7 +129,7 @@ impl Checks<'_> {
             self.section(
                 "viommu",
                 "interruptRemapping",
-                "on needs features.ioapic qemu, not kvm (L2.3)",
+                "on needs features.ioapic qemu, not kvm",
             );
         }
     }
@@ -150,12 +150,12 @@ impl Checks<'_> {
             Some(OnOffAuto::Off) => self.section(
                 "viommu",
                 "eim",
-                "on needs interrupt remapping, and viommu.interruptRemapping is off (L2.3)",
+                "on needs interrupt remapping, and viommu.interruptRemapping is off",
             ),
             Some(OnOffAuto::Auto) if kvm => self.section(
                 "viommu",
                 "eim",
-                "on needs interrupt remapping, which features.ioapic kvm rules out (L2.3)",
+                "on needs interrupt remapping, which features.ioapic kvm rules out",
             ),
             _ => {}
         }
@@ -168,7 +168,7 @@ impl Checks<'_> {
             self.section(
                 "viommu",
                 "accel",
-                "on needs viommu.pciBus, the PCI controller the SMMU serves: libvirt drops it silently without (L2.3)",
+                "on needs viommu.pciBus, the PCI controller the SMMU serves: libvirt drops it silently without",
             );
         }
         let given = [
@@ -179,7 +179,7 @@ impl Checks<'_> {
         ];
         for (field, given) in given {
             if given && !accelerated {
-                self.section("viommu", field, "needs viommu.accel on (L2.3)");
+                self.section("viommu", field, "needs viommu.accel on");
             }
         }
     }
@@ -201,10 +201,7 @@ impl Checks<'_> {
             ("nvramTemplate", firmware.nvram_template.is_some()),
             ("secureBoot", firmware.secure_boot == Some(OnOff::On)),
             ("stateless", firmware.stateless == Some(OnOff::On)),
-            (
-                "mmio64",
-                matches!(firmware.mmio64, Some(AutoSize::Size(_))),
-            ),
+            ("mmio64", matches!(firmware.mmio64, Some(AutoSize::Size(_)))),
         ];
         for (field, given) in efi_only {
             if given {
@@ -220,7 +217,7 @@ impl Checks<'_> {
             self.section(
                 "cpu",
                 "maxPhysAddrLimit",
-                "is a limit of cpu.maxPhysAddr passthrough, which is not asked for (L6)",
+                "is a limit of cpu.maxPhysAddr passthrough, which is not asked for",
             );
         }
     }

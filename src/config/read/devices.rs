@@ -54,7 +54,8 @@ fn host_device(node: &Node, index: usize, report: &Report) -> Option<HostDevice>
     }
     let mut section = Section::open(Some(node), path, report);
     if section.is_present() && !super::profile::is_given(node.get("device")) {
-        let message = "device is missing: a KubeVirt name, an alias, a host address or vendor:device";
+        let message =
+            "device is missing: a KubeVirt name, an alias, a host address or vendor:device";
         section.problem(&node.place, "", message);
     }
     let device = section.take("device", selector);
@@ -67,7 +68,9 @@ fn host_device(node: &Node, index: usize, report: &Report) -> Option<HostDevice>
         acpi_index: section.take("acpiIndex", integer(1..=16383)),
         driver: driver(section.section("driver")),
         properties: section.map("properties", property_name, property),
-        device: device.clone().unwrap_or(DeviceSelector::Name(String::new())),
+        device: device
+            .clone()
+            .unwrap_or(DeviceSelector::Name(String::new())),
     };
     section.finish();
     device.map(|_| item)
@@ -127,7 +130,7 @@ fn driver(mut section: Section<'_>) -> Driver {
 
 /// Properties that libvirt itself decides, and what to write instead: overriding them would contradict its own view of the device.
 const NOT_OVERRIDDEN: [(&str, &str); 14] = [
-    ("id", "it is the alias, and libvirt forbids it (L6)"),
+    ("id", "it is the alias, and libvirt forbids it"),
     ("driver", "it is what the device is"),
     ("host", "KubeVirt chooses the host device"),
     ("sysfsdev", "KubeVirt chooses the host device"),

@@ -45,9 +45,18 @@ impl Report {
         });
     }
 
-    /// All of them.
+    /// All of them; those of one source in the order in which they stand there.
     pub(super) fn into_problems(self) -> Problems {
-        self.problems.into_inner()
+        let mut problems = self.problems.into_inner();
+        let first = problems.0.first().map(|problem| &problem.place.source);
+        if problems
+            .0
+            .iter()
+            .all(|problem| Some(&problem.place.source) == first)
+        {
+            problems.0.sort_by_key(|problem| problem.place.at);
+        }
+        problems
     }
 }
 
@@ -99,7 +108,9 @@ impl<'a> Section<'a> {
 
     /// The node of a field; absent and null are the same.
     pub(super) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
-        self.asked.push(field);
+        if !self.asked.contains(&field) {
+            self.asked.push(field);
+        }
         self.entries
             .iter()
             .find(|(key, _)| key.name == field)

@@ -111,7 +111,7 @@ fn firmware(mut section: Section<'_>) -> Firmware {
         secure_boot: section.take("secureBoot", on_off),
         stateless: section.take("stateless", on_off),
         // OVMF reads opt/ovmf/X-PciMmio64Mb: a decimal number of MiB, 16 TiB at most.
-        mmio64: section.take("mmio64", auto_size(MI, 16 * TI)),
+        mmio64: section.take("mmio64", auto_size(MI, MI, 16 * TI)),
     };
     section.finish();
     firmware
@@ -119,8 +119,8 @@ fn firmware(mut section: Section<'_>) -> Firmware {
 
 fn pci(mut section: Section<'_>) -> Pci {
     let pci = Pci {
-        // libvirt counts <pcihole64> in KiB.
-        hole64: section.take("hole64", auto_size(1 << 10, 1 << 62)),
+        // libvirt counts <pcihole64> in KiB; 0 takes the hole away.
+        hole64: section.take("hole64", auto_size(1 << 10, 0, 1 << 62)),
         root_ports: section.take("rootPorts", integer(0..=64)),
     };
     section.finish();
@@ -162,7 +162,10 @@ fn features(mut section: Section<'_>) -> Features {
     let features = Features {
         hide_kvm: section.take("hideKvm", on_off),
         hyperv_vendor_id: section.take("hypervVendorId", vendor_id),
-        ioapic: section.take("ioapic", word(&[("qemu", Ioapic::Qemu), ("kvm", Ioapic::Kvm)])),
+        ioapic: section.take(
+            "ioapic",
+            word(&[("qemu", Ioapic::Qemu), ("kvm", Ioapic::Kvm)]),
+        ),
     };
     section.finish();
     features
@@ -278,7 +281,11 @@ fn module_name(name: &str) -> Read<String> {
 }
 
 fn hugepages(section: &mut Section<'_>) -> BTreeMap<String, u64> {
-    section.map("hugepages", hugepage_size, integer(0..=i128::from(u32::MAX)))
+    section.map(
+        "hugepages",
+        hugepage_size,
+        integer(0..=i128::from(u32::MAX)),
+    )
 }
 
 /// A page size: a power of two from 64Ki (arm64) to 16Gi; the canonical text is the key.

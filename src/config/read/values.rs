@@ -102,10 +102,7 @@ pub(crate) fn quoted_text(node: &Node) -> Read<String> {
     if let Value::Scalar(scalar) = &node.value
         && scalar.kind != ScalarKind::Text
     {
-        return Err(format!(
-            "{0} is not a text: quote it, \"{0}\"",
-            scalar.text
-        ));
+        return Err(format!("{0} is not a text: quote it, \"{0}\"", scalar.text));
     }
     some_text(node)
 }
@@ -150,43 +147,51 @@ pub(crate) fn integer<T: TryFrom<i128>>(range: RangeInclusive<i128>) -> impl Fn(
 }
 
 fn bytes(scalar: &Scalar) -> Read<ByteSize> {
-    let size: ByteSize = scalar
+    scalar
         .text
         .parse()
-        .map_err(|error: crate::base::ByteSizeError| error.to_string())?;
+        .map_err(|error: crate::base::ByteSizeError| error.to_string())
+}
+
+fn some_bytes(scalar: &Scalar) -> Read<ByteSize> {
+    let size = bytes(scalar)?;
     if size.as_bytes() == 0 {
         return Err("0 bytes are none: give a size, or null to reset the field".to_owned());
     }
     Ok(size)
 }
 
-fn or_word(scalar: &Scalar, words: &[&str], error: String) -> String {
+/// A text that is no quantity and no word either: near a word, that was meant.
+fn or_word(scalar: &Scalar, words: &[&str], error: &str) -> String {
     let hint = did_you_mean(&scalar.text, words.iter().copied());
     if hint.is_empty() {
         format!("{error}; or {}", one_of(words))
     } else {
-        format!("{} is not {}{hint}", quote(&scalar.text), one_of(words))
+        let mut all = words.to_vec();
+        all.push("a quantity of bytes");
+        format!("{} is not {}{hint}", quote(&scalar.text), one_of(&all))
     }
 }
 
 /// A quantity of bytes above 0.
 pub(crate) fn size(node: &Node) -> Read<ByteSize> {
-    bytes(scalar(node, "a quantity of bytes")?)
+    some_bytes(scalar(node, "a quantity of bytes")?)
 }
 
-/// A quantity of bytes for what firmware and libvirt count in units: a multiple of `unit`, at most `max`.
-pub(crate) fn auto_size(unit: u64, max: u64) -> impl Fn(&Node) -> Read<AutoSize> {
+/// A quantity of bytes for what firmware and libvirt count in units: a multiple of `unit` from `min` to `max`.
+pub(crate) fn auto_size(unit: u64, min: u64, max: u64) -> impl Fn(&Node) -> Read<AutoSize> {
     move |node| {
         let scalar = scalar(node, "auto or a quantity of bytes")?;
         if scalar.text == "auto" {
             return Ok(AutoSize::Auto);
         }
-        let size = bytes(scalar).map_err(|error| or_word(scalar, &["auto"], error))?;
-        if !size.as_bytes().is_multiple_of(unit) || size.as_bytes() > max {
+        let size = bytes(scalar).map_err(|error| or_word(scalar, &["auto"], &error))?;
+        if !size.as_bytes().is_multiple_of(unit) || !(min..=max).contains(&size.as_bytes()) {
             return Err(format!(
-                "{} is not a multiple of {} up to {}",
+                "{} is not a multiple of {} from {} to {}",
                 quote(&scalar.text),
                 ByteSize::bytes(unit),
+                ByteSize::bytes(min),
                 ByteSize::bytes(max)
             ));
         }
@@ -200,9 +205,9 @@ pub(crate) fn auto_off_size(node: &Node) -> Read<AutoOffSize> {
     match (scalar.text.as_str(), scalar.kind) {
         ("auto", _) => Ok(AutoOffSize::Auto),
         ("off" | "false", _) | (_, ScalarKind::Bool(false)) => Ok(AutoOffSize::Off),
-        _ => bytes(scalar)
+        _ => some_bytes(scalar)
             .map(AutoOffSize::Size)
-            .map_err(|error| or_word(scalar, &["auto", "off"], error)),
+            .map_err(|error| or_word(scalar, &["auto", "off"], &error)),
     }
 }
 
@@ -212,9 +217,9 @@ pub(crate) fn memlock(node: &Node) -> Read<Memlock> {
     if scalar.text == "unlimited" {
         return Ok(Memlock::Unlimited);
     }
-    bytes(scalar)
+    some_bytes(scalar)
         .map(Memlock::Size)
-        .map_err(|error| or_word(scalar, &["unlimited"], error))
+        .map_err(|error| or_word(scalar, &["unlimited"], &error))
 }
 
 /// `passthrough`, `emulate` or a number of bits.
@@ -242,12 +247,12 @@ pub(crate) fn guest_address(node: &Node) -> Read<PciAddress> {
         .map_err(|error: crate::base::PciAddressError| error.to_string())?;
     if address.domain != 0 {
         return Err(format!(
-            "{text:?} is not in PCI domain 0000, the only one a guest has (L3.2)"
+            "{text:?} is not in PCI domain 0000, the only one a guest has"
         ));
     }
     if PciAddress::new(0, 0, 0, 0) == Some(address) {
         return Err(format!(
-            "{text:?} means \"please assign\" to libvirt (L3.2): leave the field out for that"
+            "{text:?} means \"please assign\" to libvirt: leave the field out for that"
         ));
     }
     Ok(address)
