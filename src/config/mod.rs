@@ -21,6 +21,7 @@ pub use resolve::{
     FIELD_PREFIX, INLINE, NODE_PROFILES, PREFIX, PROFILES, ProfileArgument, Request, resolve,
 };
 pub use scalars::{DeviceSelector, DeviceSelectorError, OnOff, OnOffAuto, is_alias_text};
+pub use schema::domain_profile_schema;
 pub use spec::*;
 
 /// The outcome of merging and validating all layers: what is asked for, and who asked.

@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 32;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub(super) struct Node {
     /// Where it begins.
     pub place: Place,
     /// What it is.
@@ -29,7 +29,7 @@ pub struct Node {
 
 /// What a node is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(super) enum Value {
     /// Nothing, `~` or `null`.
     Null,
     /// A single value.
@@ -42,7 +42,7 @@ pub enum Value {
 
 /// A key of a map and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Key {
+pub(super) struct Key {
     /// Where it begins.
     pub place: Place,
     /// Its text.
@@ -51,7 +51,7 @@ pub struct Key {
 
 /// A single value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scalar {
+pub(super) struct Scalar {
     /// As written, without quotes.
     pub text: String,
     /// What YAML takes it for.
@@ -60,7 +60,7 @@ pub struct Scalar {
 
 /// What YAML takes a scalar for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ScalarKind {
+pub(super) enum ScalarKind {
     /// `true` or `false`, not quoted.
     Bool(bool),
     /// A whole number, not quoted, in any base.
@@ -73,7 +73,7 @@ pub enum ScalarKind {
 
 impl Value {
     /// For messages: what was found, with its value if that is short.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".to_owned(),
             Self::Scalar(scalar) => quote(&scalar.text),
@@ -85,7 +85,7 @@ impl Value {
 
 impl Node {
     /// The value of a key, if this is a map that has it.
-    pub fn get(&self, name: &str) -> Option<&Self> {
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else {
             return None;
         };
@@ -109,7 +109,7 @@ pub(super) fn quote(text: &str) -> String {
 
 /// Reads one YAML document. A syntax error, a duplicate key, a merge key, a second document or too much of anything is one problem
 /// that stands alone, with line and column.
-pub fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> {
+pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> {
     if text.len() > MAX_BYTES {
         let message = format!(
             "{} bytes are too many: at most {MAX_BYTES} are read",
