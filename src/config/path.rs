@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::merge::Layer;
 use super::problems::{Place, Problem, Problems, Source};
-use super::scalars::{DeviceSelector, is_alias_text};
+use super::scalars::DeviceSelector;
 use super::tree::{Key, Node, Value, parse, quote};
 
 /// Maps whose keys are free names: what follows them in a path is one name, dots and all (`cpu.features.sse4.1`).
@@ -155,16 +155,8 @@ fn layer(source: &Arc<Source>, path: &str, value: &str) -> Result<Layer, Problem
 }
 
 fn selector(text: &str) -> Result<DeviceSelector, String> {
-    let selector: DeviceSelector = text
-        .parse()
-        .map_err(|error: super::DeviceSelectorError| error.to_string())?;
-    // A list index looks like a name.
-    if is_alias_text(text) && text.bytes().all(|b| b.is_ascii_digit()) && text.len() < 3 {
-        return Err(format!(
-            "hostDevices has no positions: name the device instead of {text:?}, e.g. hostDevices.gpu0.rom.bar"
-        ));
-    }
-    Ok(selector)
+    text.parse()
+        .map_err(|error: super::DeviceSelectorError| error.to_string())
 }
 
 /// The value: a YAML scalar. Its place is the path's own.

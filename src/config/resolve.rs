@@ -260,10 +260,22 @@ impl Layers<'_> {
         }
         let report = Report::default();
         let spec = read_spec(&tree, &report);
-        if self.complete {
-            check(&tree, &spec, &report);
+        // Mistakes of a single value were told with its layer; what is new here came about by merging.
+        for problem in report.into_problems().0 {
+            if !self
+                .problems
+                .0
+                .iter()
+                .any(|told| told.place == problem.place)
+            {
+                self.problems.add(problem);
+            }
         }
-        self.problems.extend(report.into_problems());
+        if self.complete {
+            let report = Report::default();
+            check(&tree, &spec, &report);
+            self.problems.extend(report.into_problems());
+        }
         if !self.problems.0.is_empty() {
             return Err(self.problems);
         }

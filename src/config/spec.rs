@@ -1,7 +1,7 @@
 //! The typed DomainProfile: what a VM asks of its domain, after merging and validation.
 //!
 //! Absent fields are not written. `auto` never removes what is there. The JSON Schema is derived from these types; the reader in
-//! `read.rs` builds them and reports every problem at once.
+//! `read/` builds them and reports every problem at once.
 
 use std::collections::BTreeMap;
 

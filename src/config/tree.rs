@@ -123,6 +123,9 @@ pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> 
             max_documents: 2,
             max_nodes: 50_000,
         },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 10_000,
+        },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Error,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
@@ -153,6 +156,15 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
             || "this key stands here for the second time".to_owned(),
             |key| format!("the key {} stands here for the second time", quote(key)),
         ),
+        Error::Budget { .. } => {
+            "nested too deep, or too many values: no profile has so much".to_owned()
+        }
+        Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            "the aliases (*…) make too much of the anchors: no profile has so much".to_owned()
+        }
         Error::MergeKeyNotAllowed { .. } => {
             "merge keys (<<) are not taken: write the fields out".to_owned()
         }
@@ -361,13 +373,28 @@ mod tests {
             let problems = parse(&source(), yaml).unwrap_err();
             assert_eq!(problems.0.len(), 1);
             assert_eq!(problems.0[0].place.to_string(), place, "{problems}");
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..12 {
+            let aliases = vec![format!("*a{}", i - 1); 8].join(", ");
+            bomb += &format!("a{i}: &a{i} [{aliases}]\n");
+        }
+        let wide = "- x\n".repeat(100_000);
+        for text in [
+            "[".repeat(100),
+            "- ".repeat(100),
+            " ".repeat(MAX_BYTES + 1),
+            bomb,
+            wide,
+        ] {
+            let problems = parse(&source(), &text).unwrap_err();
+            assert_eq!(problems.0.len(), 1);
+            assert!(problems.to_string().len() < 200, "{problems}");
             println!("{problems}");
         }
-        let deep = "[".repeat(100);
-        println!("{}", parse(&source(), &deep).unwrap_err());
-        println!(
-            "{}",
-            parse(&source(), &" ".repeat(MAX_BYTES + 1)).unwrap_err()
-        );
     }
 }
