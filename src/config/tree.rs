@@ -159,12 +159,6 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
         Error::Budget { .. } => {
             "nested too deep, or too many values: no profile has so much".to_owned()
         }
-        Error::AliasReplayCounterOverflow { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the aliases (*…) make too much of the anchors: no profile has so much".to_owned()
-        }
         Error::MergeKeyNotAllowed { .. } => {
             "merge keys (<<) are not taken: write the fields out".to_owned()
         }
