@@ -1,1 +1,133 @@
-//! To come.
+//! The command line: clap types, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Fits a KubeVirt VM's libvirt domain to its hardware.
+///
+/// Everything here works offline, on files: try a profile on a domain before a VM runs with it. The same code answers KubeVirt's hooks.
+#[derive(Debug, Parser)]
+#[command(name = "virt-tailor", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  virt-tailor mutate --domain domain.xml --profile gpu-workstation --diff
+  virt-tailor mutate --domain domain.xml --vmi vm.yaml --set viommu.model=intel --changes
+  virt-tailor check --domain domain.xml --profile ./my-profile.yaml
+  virt-tailor schema domain-profile > domain-profile.schema.json
+
+Exit codes: 0 done; 64 the request is wrong in itself (options, profile, annotation, VM); 65 the input is no libvirt domain, or one
+that cannot take what is asked; 66 a file cannot be read or written; 70 a mistake of ours.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rewrite a domain as profiles, annotations and settings ask
+    ///
+    /// Standard output is the new XML and nothing else (or the diff, or the list of changes). What you should know besides goes to
+    /// standard error. Nothing is written if anything is wrong; then every problem is named at once.
+    Mutate(Mutate),
+    /// Say whether a domain can take what is asked, without writing anything
+    ///
+    /// Without profiles it checks the domain as it is against libvirt's and QEMU's rules.
+    Check(Check),
+    /// Print the JSON Schema of a document that people write
+    Schema {
+        /// Which document.
+        #[arg(value_enum)]
+        document: SchemaDocument,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What a domain is fitted with.
+#[derive(Debug, Args)]
+pub struct Inputs {
+    /// The domain XML; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub domain: PathBuf,
+    /// The VM or VMI, YAML or JSON: its annotations are asked for, its host devices are known by name
+    #[arg(long, value_name = "FILE")]
+    pub vmi: Option<PathBuf>,
+    /// A profile: a name, or a file if it has a / or ends in .yaml; later ones are stronger
+    #[arg(long = "profile", value_name = "FILE|NAME")]
+    pub profiles: Vec<String>,
+    /// Where named profiles are found, as NAME.yaml; one found here beats a built-in of its name
+    /// [default: /etc/virt-tailor/profiles.d, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub profile_dir: Option<PathBuf>,
+    /// One field, e.g. viommu.model=intel or 'hostDevices[0000:3b:00.0].rom.bar=off'; stronger than all profiles
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+    /// How libvirt will run: in session mode <memtune> cannot be used; auto is session if --vmi is given
+    #[arg(long, value_enum, default_value_t = Libvirt::Auto)]
+    pub libvirt: Libvirt,
+    /// The root of the host whose devices are assigned (/ on the node itself, or a captured tree); without it nothing is known
+    /// about them
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
+}
+
+/// `mutate`.
+#[derive(Debug, Args)]
+pub struct Mutate {
+    /// Inputs.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Print a unified diff instead of the XML
+    #[arg(long, conflicts_with = "changes")]
+    pub diff: bool,
+    /// Print what changes, why and who asked, instead of the XML
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub changes: Option<ChangesFormat>,
+    /// Write to a file instead of standard output; it is replaced as a whole
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Inputs.
+    #[command(flatten)]
+    pub inputs: Inputs,
+}
+
+/// How libvirt runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Libvirt {
+    /// Session if a VM is given, else system
+    Auto,
+    /// Unprivileged, as in KubeVirt
+    Session,
+    /// Privileged
+    System,
+}
+
+/// How a list of changes is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChangesFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON document
+    Json,
+}
+
+/// Documents with a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaDocument {
+    /// What a VM asks of its domain
+    DomainProfile,
+}

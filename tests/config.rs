@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use virt_tailor::config::{
-    BUILT_IN, ProfileArgument, ProfileText, Profiles, Request, Resolved, resolve,
-};
+use virt_tailor::config::{BUILT_IN, ProfileArgument, ProfileText, Profiles, Request, Resolved, resolve};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config")
@@ -23,9 +21,8 @@ fn read(path: &Path) -> Option<String> {
 }
 
 fn sorted(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
-        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
-        .unwrap_or_default();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(dir).map(|entries| entries.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default();
     paths.sort();
     paths
 }
@@ -36,9 +33,8 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 fn load(case: &Path) -> (Request, Profiles) {
-    let annotations: BTreeMap<String, String> = read(&case.join("annotations.yaml"))
-        .map(|text| serde_saphyr::from_str(&text).unwrap())
-        .unwrap_or_default();
+    let annotations: BTreeMap<String, String> =
+        read(&case.join("annotations.yaml")).map(|text| serde_saphyr::from_str(&text).unwrap()).unwrap_or_default();
     let mut profiles = Profiles::built_in();
     for path in sorted(&case.join("profiles.d")) {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -54,9 +50,7 @@ fn load(case: &Path) -> (Request, Profiles) {
     let named = lines(&case.join("profiles.txt"));
     let request = Request {
         annotations,
-        profiles: files
-            .chain(named.into_iter().map(ProfileArgument::Name))
-            .collect(),
+        profiles: files.chain(named.into_iter().map(ProfileArgument::Name)).collect(),
         sets: lines(&case.join("set.txt")),
     };
     (request, profiles)
@@ -85,20 +79,13 @@ fn every_case_comes_out_as_written() {
             wrong.push(format!("{}/{name} should be:\n{outcome}", case.display()));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{}\nif this is meant: UPDATE_GOLDEN=1 cargo test --test config",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{}\nif this is meant: UPDATE_GOLDEN=1 cargo test --test config", wrong.join("\n"));
 }
 
 #[test]
 fn each_built_in_is_valid_and_names_no_device() {
     for (name, _) in BUILT_IN {
-        let request = Request {
-            profiles: vec![ProfileArgument::Name(name.to_owned())],
-            ..Request::default()
-        };
+        let request = Request { profiles: vec![ProfileArgument::Name(name.to_owned())], ..Request::default() };
         let resolved = resolve(&request, &Profiles::built_in()).unwrap();
         assert!(resolved.spec.host_devices.is_empty(), "{name}");
         assert_ne!(resolved.spec, Resolved::default().spec, "{name}");
@@ -118,9 +105,7 @@ mod properties {
 
     fn resolve_inline(text: &str) -> bool {
         let mut request = Request::default();
-        request
-            .annotations
-            .insert("virt-tailor.io/domain".to_owned(), text.to_owned());
+        request.annotations.insert("virt-tailor.io/domain".to_owned(), text.to_owned());
         resolve(&request, &Profiles::built_in()).is_ok()
     }
 

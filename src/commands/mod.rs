@@ -1,1 +1,23 @@
-//! To come.
+//! One file per verb of the command line; each has `run(args)`.
+
+mod check;
+mod failure;
+mod generate;
+mod input;
+mod mutate;
+mod output;
+
+pub use failure::Failure;
+
+use crate::cli::{Cli, Command};
+
+/// Runs one command.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Mutate(args) => mutate::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Schema { document } => generate::schema(*document),
+        Command::Completions { shell } => generate::completions(*shell),
+        Command::Man => generate::man(),
+    }
+}

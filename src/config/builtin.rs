@@ -8,10 +8,7 @@ use super::problems::Source;
 /// The built-in profiles: name and text. None names a device.
 pub const BUILT_IN: [(&str, &str); 4] = [
     ("dpdk-viommu", include_str!("builtin/dpdk-viommu.yaml")),
-    (
-        "gpu-workstation",
-        include_str!("builtin/gpu-workstation.yaml"),
-    ),
+    ("gpu-workstation", include_str!("builtin/gpu-workstation.yaml")),
     ("low-latency", include_str!("builtin/low-latency.yaml")),
     ("vgpu-desktop", include_str!("builtin/vgpu-desktop.yaml")),
 ];
@@ -45,11 +42,8 @@ impl Profiles {
 
     /// The names there are, in order.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = BUILT_IN
-            .iter()
-            .map(|(name, _)| *name)
-            .chain(self.directory.keys().map(String::as_str))
-            .collect();
+        let mut names: Vec<&str> =
+            BUILT_IN.iter().map(|(name, _)| *name).chain(self.directory.keys().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -62,19 +56,13 @@ impl Profiles {
         }
         let (name, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
         let label = format!("profile {name} (built-in)");
-        let source = Source::File {
-            origin: label.clone(),
-            label,
-        };
+        let source = Source::File { origin: label.clone(), label };
         Some((Arc::new(source), text))
     }
 }
 
 impl ProfileText {
     pub(super) fn source(&self) -> Arc<Source> {
-        Arc::new(Source::File {
-            label: self.label.clone(),
-            origin: format!("profile {}", self.label),
-        })
+        Arc::new(Source::File { label: self.label.clone(), origin: format!("profile {}", self.label) })
     }
 }

@@ -29,10 +29,7 @@ pub(super) fn profile(
         );
         return Err(Problems::one(whole, message));
     }
-    if document.get("apiVersion").is_none()
-        && document.get("kind").is_none()
-        && document.get("spec").is_none()
-    {
+    if document.get("apiVersion").is_none() && document.get("kind").is_none() && document.get("spec").is_none() {
         let message = format!(
             "this is not a profile document: write apiVersion: {API_VERSION}, kind: {KIND}, metadata: {{name: …}}, and the fields under spec"
         );
@@ -77,9 +74,7 @@ fn metadata(top: &mut Section<'_>, whole: &Place, found_as: Option<&str>) {
     if let (Some(place), Some(name), Some(found_as)) = (name_place, name, found_as)
         && name != found_as
     {
-        let message = format!(
-            "{name:?} is not the name it is found under, {found_as:?}: rename one of the two"
-        );
+        let message = format!("{name:?} is not the name it is found under, {found_as:?}: rename one of the two");
         metadata.problem(&place, "name", message);
     }
     let any = |name: &str| Ok(name.to_owned());
@@ -91,11 +86,7 @@ fn metadata(top: &mut Section<'_>, whole: &Place, found_as: Option<&str>) {
 /// Checks the form of a profile's name: lower-case letters, digits and `-`, at most 63 characters, as Kubernetes' own names.
 pub(super) fn profile_name(name: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.is_empty()
-        && name.len() <= 63
-        && name.chars().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+    if !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
     {
         return Ok(());
     }

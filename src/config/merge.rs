@@ -60,11 +60,7 @@ fn fields_of(mut item: Node) -> Node {
 }
 
 fn set(entries: &mut Vec<(Key, Node)>, key: Key, node: Node, path: &str) {
-    let below = if path.is_empty() {
-        key.name.clone()
-    } else {
-        format!("{path}.{}", key.name)
-    };
+    let below = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
     match entries.iter_mut().find(|(known, _)| known.name == key.name) {
         Some((known, old)) => {
             known.place = key.place;
@@ -78,10 +74,7 @@ fn get_mut<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
     let Value::Map(entries) = &mut node.value else {
         return None;
     };
-    entries
-        .iter_mut()
-        .find(|(key, _)| key.name == name)
-        .map(|(_, node)| node)
+    entries.iter_mut().find(|(key, _)| key.name == name).map(|(_, node)| node)
 }
 
 /// Who set each field of a merged tree: calls back with the path and the source's name, down to single values and lists.

@@ -47,20 +47,13 @@ fn segments(path: &str) -> Result<Vec<String>, String> {
 
 fn free_names(above: &[String]) -> bool {
     FREE_NAMES.iter().any(|names| {
-        names.len() == above.len()
-            && names
-                .iter()
-                .zip(above)
-                .all(|(name, segment)| *name == "*" || name == segment)
+        names.len() == above.len() && names.iter().zip(above).all(|(name, segment)| *name == "*" || name == segment)
     })
 }
 
 /// The layer of an annotation `domain.virt-tailor.io/<path>`.
 pub(super) fn from_annotation(key: &str, path: &str, value: &str) -> Result<Layer, Problems> {
-    let source = Arc::new(Source::Annotation {
-        key: key.to_owned(),
-        path: path.to_owned(),
-    });
+    let source = Arc::new(Source::Annotation { key: key.to_owned(), path: path.to_owned() });
     let refuse = |message: String| Problems::one(Place::whole(&source), message);
     if path.len() > 63 {
         return Err(refuse(format!(
@@ -68,10 +61,7 @@ pub(super) fn from_annotation(key: &str, path: &str, value: &str) -> Result<Laye
             path.len()
         )));
     }
-    if let Some(c) = path
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-_.".contains(*c))
-    {
+    if let Some(c) = path.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.".contains(*c)) {
         return Err(refuse(format!(
             "Kubernetes takes no {c:?} in an annotation's name: a device is its KubeVirt name or alias here; a host address or ids go into the annotation virt-tailor.io/domain or a profile"
         )));
@@ -96,9 +86,7 @@ pub(super) fn from_set(text: &str) -> Result<Layer, Problems> {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
     };
-    let source = Arc::new(Source::Set {
-        path: path.to_owned(),
-    });
+    let source = Arc::new(Source::Set { path: path.to_owned() });
     if equals.is_none() {
         let message = "write PATH=VALUE, e.g. viommu.model=intel";
         return Err(Problems::one(Place::whole(&source), message));
@@ -117,8 +105,7 @@ fn layer(source: &Arc<Source>, path: &str, value: &str) -> Result<Layer, Problem
     })?;
     if value.trim().is_empty() {
         return Err(refuse(
-            "the value is empty: give one, \"\" for an empty text, or null to reset the field"
-                .to_owned(),
+            "the value is empty: give one, \"\" for an empty text, or null to reset the field".to_owned(),
         ));
     }
     let leaf = scalar(source, value)?;
@@ -131,14 +118,8 @@ fn layer(source: &Arc<Source>, path: &str, value: &str) -> Result<Layer, Problem
             )));
         }
         let device = selector(device).map_err(refuse)?;
-        let tree = Node {
-            place,
-            value: Value::Map(Vec::new()),
-        };
-        return Ok(Layer {
-            tree,
-            without: Some(device),
-        });
+        let tree = Node { place, value: Value::Map(Vec::new()) };
+        return Ok(Layer { tree, without: Some(device) });
     }
     if let [first, device, field, ..] = &segments[..]
         && first == "hostDevices"
@@ -148,15 +129,11 @@ fn layer(source: &Arc<Source>, path: &str, value: &str) -> Result<Layer, Problem
             return Err(refuse("the path names the device itself".to_owned()));
         }
     }
-    Ok(Layer {
-        tree: grow(&place, &segments, leaf, 0),
-        without: None,
-    })
+    Ok(Layer { tree: grow(&place, &segments, leaf, 0), without: None })
 }
 
 fn selector(text: &str) -> Result<DeviceSelector, String> {
-    text.parse()
-        .map_err(|error: super::DeviceSelectorError| error.to_string())
+    text.parse().map_err(|error: super::DeviceSelectorError| error.to_string())
 }
 
 /// The value: a YAML scalar. Its place is the path's own.
@@ -184,24 +161,15 @@ fn scalar(source: &Arc<Source>, value: &str) -> Result<Node, Problems> {
 /// The tree of nothing but the path.
 fn grow(place: &Place, segments: &[String], leaf: Node, depth: usize) -> Node {
     let map = |name: &str, node: Node| {
-        let key = Key {
-            place: place.clone(),
-            name: name.to_owned(),
-        };
+        let key = Key { place: place.clone(), name: name.to_owned() };
         (key, node)
     };
-    let node = |value| Node {
-        place: place.clone(),
-        value,
-    };
+    let node = |value| Node { place: place.clone(), value };
     match segments.split_first() {
         None => leaf,
         Some((first, rest)) if depth == 0 && first == "hostDevices" && rest.len() > 1 => {
             let (device, fields) = (&rest[0], &rest[1..]);
-            let text = Value::Scalar(super::tree::Scalar {
-                text: device.clone(),
-                kind: super::tree::ScalarKind::Text,
-            });
+            let text = Value::Scalar(super::tree::Scalar { text: device.clone(), kind: super::tree::ScalarKind::Text });
             let mut entries = vec![map("device", node(text))];
             if let Value::Map(below) = grow(place, fields, leaf, depth + 2).value {
                 // hostDevices.gpu0.device=… would name the device twice.

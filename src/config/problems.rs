@@ -69,18 +69,12 @@ pub struct Place {
 impl Place {
     /// The source as a whole.
     pub fn whole(source: &Arc<Source>) -> Self {
-        Self {
-            source: Arc::clone(source),
-            at: None,
-        }
+        Self { source: Arc::clone(source), at: None }
     }
 
     /// A line and column of the source, both from 1.
     pub fn at(source: &Arc<Source>, line: u64, column: u64) -> Self {
-        Self {
-            source: Arc::clone(source),
-            at: Some((line, column)),
-        }
+        Self { source: Arc::clone(source), at: Some((line, column)) }
     }
 }
 
@@ -124,10 +118,7 @@ pub struct Problems(pub Vec<Problem>);
 impl Problems {
     /// A single mistake.
     pub fn one(place: Place, message: impl Into<String>) -> Self {
-        Self(vec![Problem {
-            place,
-            message: message.into(),
-        }])
+        Self(vec![Problem { place, message: message.into() }])
     }
 
     /// All in one line, as a gRPC status shows them.

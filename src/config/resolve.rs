@@ -55,18 +55,11 @@ pub enum ProfileArgument {
 /// `Err` has every mistake in every layer, so that one round is enough; what fields mean for each other is told only when every
 /// layer could be read.
 pub fn resolve(request: &Request, profiles: &Profiles) -> Result<Resolved, Problems> {
-    let mut layers = Layers {
-        profiles,
-        layers: Vec::new(),
-        problems: Problems::default(),
-        complete: true,
-    };
+    let mut layers = Layers { profiles, layers: Vec::new(), problems: Problems::default(), complete: true };
     layers.unknown_annotations(&request.annotations);
     layers.named_profiles(&request.annotations);
     if let Some(content) = request.annotations.get(INLINE) {
-        let source = Arc::new(Source::Inline {
-            key: INLINE.to_owned(),
-        });
+        let source = Arc::new(Source::Inline { key: INLINE.to_owned() });
         layers.add(document::inline(&source, content).map(Layer::from));
     }
     for (key, value) in &request.annotations {
@@ -86,10 +79,7 @@ pub fn resolve(request: &Request, profiles: &Profiles) -> Result<Resolved, Probl
 
 impl From<Node> for Layer {
     fn from(tree: Node) -> Self {
-        Self {
-            tree,
-            without: None,
-        }
+        Self { tree, without: None }
     }
 }
 
@@ -146,10 +136,7 @@ impl Layers<'_> {
             || format!("there are {}", names.join(", ")),
             |near| format!("did you mean {near:?}? There are {}", names.join(", ")),
         );
-        self.problem(
-            place.clone(),
-            format!("no profile is called {}: {hint}", quote(name)),
-        );
+        self.problem(place.clone(), format!("no profile is called {}: {hint}", quote(name)));
     }
 
     fn argument(&mut self, argument: &ProfileArgument) {
@@ -158,9 +145,7 @@ impl Layers<'_> {
                 self.document(&profile.source(), &profile.text, None);
             }
             ProfileArgument::Name(name) => {
-                let source = Arc::new(Source::Option {
-                    text: format!("--profile {name}"),
-                });
+                let source = Arc::new(Source::Option { text: format!("--profile {name}") });
                 self.named(&Place::whole(&source), name);
             }
         }
@@ -188,13 +173,9 @@ impl Layers<'_> {
         let Some(value) = annotations.get(key) else {
             return Vec::new();
         };
-        let place = Place::whole(&Arc::new(Source::Annotation {
-            key: key.to_owned(),
-            path: String::new(),
-        }));
+        let place = Place::whole(&Arc::new(Source::Annotation { key: key.to_owned(), path: String::new() }));
         if value.trim().is_empty() {
-            let message =
-                "the value is empty: name profiles, separated by commas, or remove the annotation";
+            let message = "the value is empty: name profiles, separated by commas, or remove the annotation";
             self.problem(place, message.to_owned());
             return Vec::new();
         }
@@ -228,30 +209,16 @@ impl Layers<'_> {
             } else if let Some(near) = suggest(name, names) {
                 format!("did you mean \"{PREFIX}{near}\"?")
             } else {
-                format!(
-                    "there are {}; one field is set by {FIELD_PREFIX}<path>",
-                    known.join(", ")
-                )
+                format!("there are {}; one field is set by {FIELD_PREFIX}<path>", known.join(", "))
             };
-            let place = Place::whole(&Arc::new(Source::Annotation {
-                key: key.clone(),
-                path: String::new(),
-            }));
-            self.problem(
-                place,
-                format!("no annotation of ours has this name: {hint}"),
-            );
+            let place = Place::whole(&Arc::new(Source::Annotation { key: key.clone(), path: String::new() }));
+            self.problem(place, format!("no annotation of ours has this name: {hint}"));
         }
     }
 
     fn finish(mut self, node_profiles: Vec<String>) -> Result<Resolved, Problems> {
-        let source = Arc::new(Source::Option {
-            text: "the profile".to_owned(),
-        });
-        let mut tree = Node {
-            place: Place::whole(&source),
-            value: Value::Map(Vec::new()),
-        };
+        let source = Arc::new(Source::Option { text: "the profile".to_owned() });
+        let mut tree = Node { place: Place::whole(&source), value: Value::Map(Vec::new()) };
         for layer in self.layers {
             // A layer that is no map is a mistake that is told already.
             if matches!(layer.tree.value, Value::Map(_)) {
@@ -262,12 +229,7 @@ impl Layers<'_> {
         let spec = read_spec(&tree, &report);
         // Mistakes of a single value were told with its layer; what is new here came about by merging.
         for problem in report.into_problems().0 {
-            if !self
-                .problems
-                .0
-                .iter()
-                .any(|told| told.place == problem.place)
-            {
+            if !self.problems.0.iter().any(|told| told.place == problem.place) {
                 self.problems.add(problem);
             }
         }
@@ -281,10 +243,6 @@ impl Layers<'_> {
         }
         let mut who = Origins::default();
         origins(&tree, &mut |path, origin| who.insert(path, origin));
-        Ok(Resolved {
-            spec,
-            origins: who,
-            node_profiles,
-        })
+        Ok(Resolved { spec, origins: who, node_profiles })
     }
 }

@@ -12,9 +12,7 @@ use crate::base::{ByteSize, PciAddress};
 
 use super::document::{API_VERSION, KIND};
 use super::scalars::{DeviceSelector, OnOff, OnOffAuto};
-use super::spec::{
-    AutoOff, AutoOffSize, AutoSize, DomainProfile, MaxPhysAddr, Memlock, VirtioDevices,
-};
+use super::spec::{AutoOff, AutoOffSize, AutoSize, DomainProfile, MaxPhysAddr, Memlock, VirtioDevices};
 
 const SIZE: &str = "^[0-9]+(Ki|Mi|Gi|Ti|Pi|Ei|k|K|M|G|T|P|E)?$";
 
@@ -90,10 +88,7 @@ pub fn domain_profile_schema() -> Value {
     let mut generator = SchemaGenerator::default();
     let spec = generator.subschema_for::<DomainProfile>();
     let mut definitions = Value::Object(generator.take_definitions(true));
-    let described = definitions
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|all| all.values_mut());
+    let described = definitions.as_object_mut().into_iter().flat_map(|all| all.values_mut());
     described.for_each(null_resets);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -134,9 +129,7 @@ fn null_resets(schema: &mut Value) {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, field) in properties {
             null_resets(field);
-            let needed = required
-                .as_array()
-                .is_some_and(|names| names.iter().any(|needed| needed == name));
+            let needed = required.as_array().is_some_and(|names| names.iter().any(|needed| needed == name));
             if !needed {
                 nullable(field);
             }
@@ -197,11 +190,7 @@ mod tests {
             paths(root, &schema["items"], "hostDevices[x]", all);
         }
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             paths(root, field, &path, all);
             all.insert(path);
         }
@@ -217,29 +206,19 @@ mod tests {
         let report = Report::default();
         read_spec(&tree, &report);
         assert_eq!(*report.asked.borrow(), known);
-        let top: BTreeSet<&str> = known
-            .iter()
-            .map(String::as_str)
-            .filter(|path| !path.contains('.'))
-            .collect();
+        let top: BTreeSet<&str> = known.iter().map(String::as_str).filter(|path| !path.contains('.')).collect();
         assert_eq!(top, DomainProfile::FIELDS.into());
     }
 
     #[test]
     fn the_schema_is_as_published() {
         let shown = serde_json::to_string_pretty(&domain_profile_schema()).unwrap() + "\n";
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/golden/schema/domain-profile.json"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/schema/domain-profile.json");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
             std::fs::write(path, &shown).unwrap();
         }
         let golden = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            golden == shown,
-            "the schema changed; if this is meant: UPDATE_GOLDEN=1 cargo test --lib schema"
-        );
+        assert!(golden == shown, "the schema changed; if this is meant: UPDATE_GOLDEN=1 cargo test --lib schema");
     }
 }

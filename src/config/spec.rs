@@ -41,19 +41,8 @@ pub struct DomainProfile {
 
 impl DomainProfile {
     /// The fields of a spec, as they are written.
-    pub const FIELDS: [&'static str; 11] = [
-        "viommu",
-        "hostDevices",
-        "memory",
-        "firmware",
-        "pci",
-        "cpu",
-        "features",
-        "devices",
-        "quirks",
-        "qemu",
-        "guest",
-    ];
+    pub const FIELDS: [&'static str; 11] =
+        ["viommu", "hostDevices", "memory", "firmware", "pci", "cpu", "features", "devices", "quirks", "qemu", "guest"];
 }
 
 /// A virtual IOMMU. Attributes that a model does not know are refused.

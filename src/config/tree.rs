@@ -89,10 +89,7 @@ impl Node {
         let Value::Map(entries) = &self.value else {
             return None;
         };
-        entries
-            .iter()
-            .find(|(key, _)| key.name == name)
-            .map(|(_, node)| node)
+        entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 }
 
@@ -111,10 +108,7 @@ pub(super) fn quote(text: &str) -> String {
 /// that stands alone, with line and column.
 pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> {
     if text.len() > MAX_BYTES {
-        let message = format!(
-            "{} bytes are too many: at most {MAX_BYTES} are read",
-            text.len()
-        );
+        let message = format!("{} bytes are too many: at most {MAX_BYTES} are read", text.len());
         return Err(Problems::one(Place::whole(source), message));
     }
     let options = serde_saphyr::options! {
@@ -136,10 +130,8 @@ pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> 
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(node(source, text, raw)),
         Err(error) => {
-            let place = error.location().map_or_else(
-                || Place::whole(source),
-                |at| Place::at(source, at.line(), at.column()),
-            );
+            let place =
+                error.location().map_or_else(|| Place::whole(source), |at| Place::at(source, at.line(), at.column()));
             Err(Problems::one(place, syntax_message(&error)))
         }
     }
@@ -149,19 +141,13 @@ pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> 
 fn syntax_message(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     match error.without_snippet() {
-        Error::MultipleDocuments { .. } => {
-            "a second YAML document begins here: only one is taken".to_owned()
-        }
+        Error::MultipleDocuments { .. } => "a second YAML document begins here: only one is taken".to_owned(),
         Error::DuplicateMappingKey { key, .. } => key.as_ref().map_or_else(
             || "this key stands here for the second time".to_owned(),
             |key| format!("the key {} stands here for the second time", quote(key)),
         ),
-        Error::Budget { .. } => {
-            "nested too deep, or too many values: no profile has so much".to_owned()
-        }
-        Error::MergeKeyNotAllowed { .. } => {
-            "merge keys (<<) are not taken: write the fields out".to_owned()
-        }
+        Error::Budget { .. } => "nested too deep, or too many values: no profile has so much".to_owned(),
+        Error::MergeKeyNotAllowed { .. } => "merge keys (<<) are not taken: write the fields out".to_owned(),
         other => {
             let shown = other.to_string();
             let first = shown.lines().next().unwrap_or_default();
@@ -184,20 +170,12 @@ fn node(source: &Arc<Source>, text: &str, raw: Spanned<Raw>) -> Node {
     let written = raw.defined.span();
     let value = match raw.value {
         Raw::Null => Value::Null,
-        Raw::Scalar(value, ScalarKind::Text) => Value::Scalar(Scalar {
-            text: value,
-            kind: ScalarKind::Text,
-        }),
+        Raw::Scalar(value, ScalarKind::Text) => Value::Scalar(Scalar { text: value, kind: ScalarKind::Text }),
         Raw::Scalar(value, kind) => {
             let text = as_written(text, written, kind).unwrap_or(value);
             Value::Scalar(Scalar { text, kind })
         }
-        Raw::List(items) => Value::List(
-            items
-                .into_iter()
-                .map(|item| node(source, text, item))
-                .collect(),
-        ),
+        Raw::List(items) => Value::List(items.into_iter().map(|item| node(source, text, item)).collect()),
         Raw::Map(entries) => Value::Map(
             entries
                 .into_iter()
@@ -220,9 +198,7 @@ fn as_written(text: &str, span: serde_saphyr::Span, kind: ScalarKind) -> Option<
     let plain = !written.is_empty()
         && match kind {
             ScalarKind::Bool(_) => written.bytes().all(|b| b.is_ascii_alphabetic()),
-            _ => written
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b)),
+            _ => written.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b)),
         };
     plain.then(|| written.to_owned())
 }
@@ -255,17 +231,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(
-            value.to_string(),
-            ScalarKind::Integer(value.into()),
-        ))
+        Ok(Raw::Scalar(value.to_string(), ScalarKind::Integer(value.into())))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(
-            value.to_string(),
-            ScalarKind::Integer(value.into()),
-        ))
+        Ok(Raw::Scalar(value.to_string(), ScalarKind::Integer(value.into())))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
@@ -298,10 +268,7 @@ mod tests {
     use super::*;
 
     fn source() -> Arc<Source> {
-        Arc::new(Source::File {
-            label: "x.yaml".into(),
-            origin: "profile x.yaml".into(),
-        })
+        Arc::new(Source::File { label: "x.yaml".into(), origin: "profile x.yaml".into() })
     }
 
     fn scalar(text: &str) -> Scalar {
@@ -331,11 +298,7 @@ mod tests {
             ("\"null\"", "null", ScalarKind::Text),
             ("&a 0x1f", "0x1f", ScalarKind::Integer(31)),
             ("!!int 3", "3", ScalarKind::Integer(3)),
-            (
-                "18446744073709551615",
-                "18446744073709551615",
-                ScalarKind::Integer(u64::MAX.into()),
-            ),
+            ("18446744073709551615", "18446744073709551615", ScalarKind::Integer(u64::MAX.into())),
         ] {
             let scalar = scalar(yaml);
             assert_eq!((scalar.text.as_str(), scalar.kind), (text, kind), "{yaml}");
@@ -347,10 +310,7 @@ mod tests {
         let node = parse(&source(), "a: &x 0x1f\nb: *x\n").unwrap();
         let b = node.get("b").unwrap();
         assert_eq!(b.place.at, Some((2, 4)));
-        assert!(
-            matches!(&b.value, Value::Scalar(s) if s.text == "0x1f"),
-            "{b:?}"
-        );
+        assert!(matches!(&b.value, Value::Scalar(s) if s.text == "0x1f"), "{b:?}");
     }
 
     #[test]
@@ -378,13 +338,7 @@ mod tests {
             bomb += &format!("a{i}: &a{i} [{aliases}]\n");
         }
         let wide = "- x\n".repeat(100_000);
-        for text in [
-            "[".repeat(100),
-            "- ".repeat(100),
-            " ".repeat(MAX_BYTES + 1),
-            bomb,
-            wide,
-        ] {
+        for text in ["[".repeat(100), "- ".repeat(100), " ".repeat(MAX_BYTES + 1), bomb, wide] {
             let problems = parse(&source(), &text).unwrap_err();
             assert_eq!(problems.0.len(), 1);
             assert!(problems.to_string().len() < 200, "{problems}");

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+
+use crate::domain::{self, VmFacts};
 
 /// Longest document taken, in bytes; etcd stores 1.5 MiB at most.
 const MAX_BYTES: usize = 4 << 20;
@@ -52,10 +55,7 @@ impl RequestedDevice {
             RequestKind::Gpu => &["ua-gpu-", "ua-dra-gpu-"],
             RequestKind::SrIov => &["ua-sriov-"],
         };
-        prefixes
-            .iter()
-            .map(|prefix| format!("{prefix}{}", self.name))
-            .collect()
+        prefixes.iter().map(|prefix| format!("{prefix}{}", self.name)).collect()
     }
 }
 
@@ -63,9 +63,7 @@ impl RequestedDevice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VmiError {
     /// Longer than anything the API server stores.
-    #[error(
-        "{bytes} bytes are too many for a VirtualMachineInstance: at most {MAX_BYTES} are read"
-    )]
+    #[error("{bytes} bytes are too many for a VirtualMachineInstance: at most {MAX_BYTES} are read")]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -95,6 +93,16 @@ pub enum VmiError {
 }
 
 impl VmView {
+    /// What a mutation needs to know of it.
+    pub fn facts(&self) -> VmFacts {
+        let devices = self.host_devices.iter();
+        VmFacts {
+            name: format!("{}/{}", self.namespace, self.name),
+            devices: devices.map(|d| domain::RequestedDevice { name: d.name.clone(), aliases: d.aliases() }).collect(),
+            annotations: self.annotations.clone(),
+        }
+    }
+
     /// Reads a VM or VMI, in JSON or YAML (of which JSON is a part).
     pub fn parse(text: &str) -> Result<Self, VmiError> {
         if text.len() > MAX_BYTES {
@@ -124,29 +132,14 @@ impl VmView {
 fn view(named: &Metadata, annotated: &Metadata, spec: &Spec) -> VmView {
     let devices = &spec.domain.devices;
     let entries = |kind, names: &[Entry]| -> Vec<RequestedDevice> {
-        names
-            .iter()
-            .map(|entry| RequestedDevice {
-                name: entry.name.clone(),
-                kind,
-            })
-            .collect()
+        names.iter().map(|entry| RequestedDevice { name: entry.name.clone(), kind }).collect()
     };
     let interfaces = devices.interfaces.iter().flatten();
     let sriov = interfaces
         .filter(|interface| interface.sriov.is_some())
-        .map(|interface| RequestedDevice {
-            name: interface.name.clone(),
-            kind: RequestKind::SrIov,
-        });
-    let mut host_devices = entries(
-        RequestKind::HostDevice,
-        devices.host_devices.as_deref().unwrap_or_default(),
-    );
-    host_devices.extend(entries(
-        RequestKind::Gpu,
-        devices.gpus.as_deref().unwrap_or_default(),
-    ));
+        .map(|interface| RequestedDevice { name: interface.name.clone(), kind: RequestKind::SrIov });
+    let mut host_devices = entries(RequestKind::HostDevice, devices.host_devices.as_deref().unwrap_or_default());
+    host_devices.extend(entries(RequestKind::Gpu, devices.gpus.as_deref().unwrap_or_default()));
     host_devices.extend(sriov);
     VmView {
         name: named.name.clone().unwrap_or_default(),
@@ -172,9 +165,7 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, VmiError> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let what = match error.without_snippet() {
-            Error::MultipleDocuments { .. } => {
-                "a second document begins here: only one is taken".to_owned()
-            }
+            Error::MultipleDocuments { .. } => "a second document begins here: only one is taken".to_owned(),
             Error::DuplicateMappingKey { .. } => "a key stands here for the second time".to_owned(),
             Error::Eof { .. } => "the document ends too early".to_owned(),
             Error::Budget { .. } => "the document is nested too deep or too large".to_owned(),
@@ -182,11 +173,7 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, VmiError> {
             _ => "not valid JSON or YAML, or a value of another type than KubeVirt's".to_owned(),
         };
         match error.location() {
-            Some(at) => VmiError::Malformed {
-                line: at.line(),
-                column: at.column(),
-                what,
-            },
+            Some(at) => VmiError::Malformed { line: at.line(), column: at.column(), what },
             None => VmiError::MalformedSomewhere { what },
         }
     })
@@ -293,14 +280,7 @@ mod tests {
 
     #[test]
     fn a_vm_and_its_vmi_ask_for_the_same() {
-        let names = [
-            "dpdk-worker",
-            "gpu-workstation",
-            "ignition",
-            "plain",
-            "sfc-onload",
-            "vgpu-desktop",
-        ];
+        let names = ["dpdk-worker", "gpu-workstation", "ignition", "plain", "sfc-onload", "vgpu-desktop"];
         for name in names {
             let vm = VmView::parse(&sample(&format!("{name}.yaml"))).unwrap();
             let vmi = VmView::parse(&sample(&format!("{name}.vmi.json"))).unwrap();
@@ -315,16 +295,9 @@ mod tests {
     #[test]
     fn devices_come_with_their_aliases() {
         let vm = VmView::parse(&sample("gpu-workstation.yaml")).unwrap();
-        assert_eq!(
-            (vm.name.as_str(), vm.namespace.as_str()),
-            ("flightsim", "desktops")
-        );
+        assert_eq!((vm.name.as_str(), vm.namespace.as_str()), ("flightsim", "desktops"));
         assert_eq!(vm.annotations["virt-tailor.io/profiles"], "gpu-workstation");
-        let all: Vec<String> = vm
-            .host_devices
-            .iter()
-            .flat_map(RequestedDevice::aliases)
-            .collect();
+        let all: Vec<String> = vm.host_devices.iter().flat_map(RequestedDevice::aliases).collect();
         let expected = [
             "ua-hostdevice-gpu0-audio",
             "ua-dra-hostdevice-gpu0-audio",
@@ -347,29 +320,17 @@ mod tests {
         let cases = [
             ("{\"kind\": \"VirtualMachineInstance\", ", "line 1 column"),
             ("kind: VirtualMachineInstance\nspec: [\n", "line 2 column 7"),
-            (
-                "apiVersion: v1\nkind: Pod\n",
-                "this is a \"Pod\" of \"v1\": give",
-            ),
+            ("apiVersion: v1\nkind: Pod\n", "this is a \"Pod\" of \"v1\": give"),
             (
                 "apiVersion: example.org/v1\nkind: VirtualMachine\n",
                 "this is a \"VirtualMachine\" of \"example.org/v1\"",
             ),
             ("name: x\n", "this is a document without kind"),
-            (
-                "kind: VirtualMachineInstance\nkind: Pod\n",
-                "line 2 column 1: a key",
-            ),
-            (
-                "kind: VirtualMachineInstance\n---\nkind: Pod\n",
-                "line 3 column 1: a second",
-            ),
+            ("kind: VirtualMachineInstance\nkind: Pod\n", "line 2 column 1: a key"),
+            ("kind: VirtualMachineInstance\n---\nkind: Pod\n", "line 3 column 1: a second"),
             ("secret-password", "line 1 column 1"),
             ("", "this is a document without kind"),
-            (
-                "kind: VirtualMachineInstance\nmetadata: {annotations: {a: [secret-password]}}\n",
-                "line 2 column",
-            ),
+            ("kind: VirtualMachineInstance\nmetadata: {annotations: {a: [secret-password]}}\n", "line 2 column"),
             (
                 "kind: VirtualMachineInstance\nspec: {volumes: [{cloudInitNoCloud: {userData: \"secret-password}}]}",
                 "line 2",
@@ -382,9 +343,6 @@ mod tests {
             assert!(!error.contains("secret"), "{error}");
         }
         let long = " ".repeat(MAX_BYTES + 1);
-        assert!(matches!(
-            VmView::parse(&long),
-            Err(VmiError::TooLong { .. })
-        ));
+        assert!(matches!(VmView::parse(&long), Err(VmiError::TooLong { .. })));
     }
 }

@@ -71,7 +71,7 @@ fn meaning(document: &Document, element: Element, out: &mut String) {
     for (name, value) in document.attributes(element) {
         out.push_str(&format!(" {name}={value:?}"));
     }
-    out.push_str(&format!(" {:?}(", document.text(element).split_whitespace().collect::<Vec<_>>()));
+    out.push_str(&format!(" {:?}(", document.text(element).split_whitespace().collect::<String>()));
     for child in document.children(element) {
         meaning(document, child, out);
     }

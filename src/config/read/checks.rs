@@ -57,10 +57,7 @@ impl Checks<'_> {
     /// Tells a mistake in a field of a section; it stands where the field, or else the section, stands.
     fn section(&self, section: &str, field: &str, message: impl AsRef<str>) {
         let node = self.tree.get(section);
-        let node = node
-            .and_then(|node| node.get(field))
-            .or(node)
-            .unwrap_or(self.tree);
+        let node = node.and_then(|node| node.get(field)).or(node).unwrap_or(self.tree);
         self.report.add(&node.place, &join(section, field), message);
     }
 
@@ -69,12 +66,8 @@ impl Checks<'_> {
         let Some(Value::List(items)) = self.tree.get("hostDevices").map(|node| &node.value) else {
             return self.tree;
         };
-        let item = items
-            .iter()
-            .find(|item| device_of(item).as_ref() == Some(device));
-        item.and_then(|item| item.get(field))
-            .or(item)
-            .unwrap_or(self.tree)
+        let item = items.iter().find(|item| device_of(item).as_ref() == Some(device));
+        item.and_then(|item| item.get(field)).or(item).unwrap_or(self.tree)
     }
 
     fn item(&self, device: &DeviceSelector, field: &str, message: impl AsRef<str>) {
@@ -88,9 +81,9 @@ impl Checks<'_> {
     }
 
     fn viommu(&self, profile: &DomainProfile) {
-        let node = self.tree.get("viommu").filter(|node| {
-            matches!(&node.value, Value::Map(entries) if entries.iter().any(|(_, value)| is_given(Some(value))))
-        });
+        let node = self.tree.get("viommu").filter(
+            |node| matches!(&node.value, Value::Map(entries) if entries.iter().any(|(_, value)| is_given(Some(value)))),
+        );
         let Some(node) = node else {
             return;
         };
@@ -123,14 +116,8 @@ impl Checks<'_> {
     }
 
     fn remapping(&self, viommu: &Viommu, profile: &DomainProfile) {
-        if viommu.interrupt_remapping == Some(OnOffAuto::On)
-            && profile.features.ioapic == Some(Ioapic::Kvm)
-        {
-            self.section(
-                "viommu",
-                "interruptRemapping",
-                "on needs features.ioapic qemu, not kvm",
-            );
+        if viommu.interrupt_remapping == Some(OnOffAuto::On) && profile.features.ioapic == Some(Ioapic::Kvm) {
+            self.section("viommu", "interruptRemapping", "on needs features.ioapic qemu, not kvm");
         }
     }
 
@@ -147,16 +134,12 @@ impl Checks<'_> {
         }
         let kvm = profile.features.ioapic == Some(Ioapic::Kvm);
         match viommu.interrupt_remapping {
-            Some(OnOffAuto::Off) => self.section(
-                "viommu",
-                "eim",
-                "on needs interrupt remapping, and viommu.interruptRemapping is off",
-            ),
-            Some(OnOffAuto::Auto) if kvm => self.section(
-                "viommu",
-                "eim",
-                "on needs interrupt remapping, which features.ioapic kvm rules out",
-            ),
+            Some(OnOffAuto::Off) => {
+                self.section("viommu", "eim", "on needs interrupt remapping, and viommu.interruptRemapping is off")
+            }
+            Some(OnOffAuto::Auto) if kvm => {
+                self.section("viommu", "eim", "on needs interrupt remapping, which features.ioapic kvm rules out")
+            }
             _ => {}
         }
     }
@@ -212,8 +195,7 @@ impl Checks<'_> {
 
     fn cpu(&self, profile: &DomainProfile) {
         let cpu = &profile.cpu;
-        if cpu.max_phys_addr_limit.is_some() && cpu.max_phys_addr != Some(MaxPhysAddr::Passthrough)
-        {
+        if cpu.max_phys_addr_limit.is_some() && cpu.max_phys_addr != Some(MaxPhysAddr::Passthrough) {
             self.section(
                 "cpu",
                 "maxPhysAddrLimit",
@@ -225,19 +207,14 @@ impl Checks<'_> {
     /// Boot orders and ACPI indexes are one device's each.
     fn unique_numbers(&self, items: &[HostDevice]) {
         type Number = fn(&HostDevice) -> Option<u32>;
-        let fields: [(&str, Number); 2] = [
-            ("bootOrder", |item| item.boot_order),
-            ("acpiIndex", |item| item.acpi_index),
-        ];
+        let fields: [(&str, Number); 2] =
+            [("bootOrder", |item| item.boot_order), ("acpiIndex", |item| item.acpi_index)];
         for (field, number) in fields {
             let mut taken: BTreeMap<u32, &DeviceSelector> = BTreeMap::new();
             for item in items {
                 let Some(number) = number(item) else { continue };
                 if let Some(other) = taken.get(&number) {
-                    let message = format!(
-                        "{number} is taken by {other} already, at {}",
-                        self.item_place(other, field)
-                    );
+                    let message = format!("{number} is taken by {other} already, at {}", self.item_place(other, field));
                     self.item(&item.device, field, message);
                 } else {
                     taken.insert(number, &item.device);
@@ -272,14 +249,12 @@ impl Checks<'_> {
                 continue;
             };
             if item.address.is_some() {
-                let message = format!(
-                    "it is a function of {primary} and takes its address from there: leave this one out"
-                );
+                let message =
+                    format!("it is a function of {primary} and takes its address from there: leave this one out");
                 self.item(&item.device, "address", message);
             }
             if !item.functions.is_empty() {
-                let message =
-                    format!("it is a function of {primary} and cannot have functions of its own");
+                let message = format!("it is a function of {primary} and cannot have functions of its own");
                 self.item(&item.device, "functions", message);
             }
         }
@@ -299,8 +274,7 @@ impl Checks<'_> {
             for (address, field, device) in std::iter::once(own).chain(others) {
                 match taken.get(&address) {
                     Some(other) => {
-                        let message =
-                            format!("guest address {address} of {device} is taken by {other}");
+                        let message = format!("guest address {address} of {device} is taken by {other}");
                         self.item(&item.device, field, message);
                     }
                     None => {

@@ -7,9 +7,7 @@ use crate::config::spec::{Driver, HostDevice, Rom};
 use crate::config::tree::{Node, Value, quote};
 
 use super::profile::{auto_off, named};
-use super::values::{
-    Read, absolute_path, guest_address, integer, on_off, property, selector, some_text,
-};
+use super::values::{Read, absolute_path, guest_address, integer, on_off, property, selector, some_text};
 use super::{Report, Section};
 
 /// Reads the items; an item without a device, or for a device that has one already, is told and left out.
@@ -44,18 +42,14 @@ pub(in crate::config) fn device_of(item: &Node) -> Option<DeviceSelector> {
 }
 
 fn host_device(node: &Node, index: usize, report: &Report) -> Option<HostDevice> {
-    let path = device_of(node).map_or_else(
-        || format!("hostDevices[{index}]"),
-        |device| item_path(&device),
-    );
+    let path = device_of(node).map_or_else(|| format!("hostDevices[{index}]"), |device| item_path(&device));
     if node.value == Value::Null {
         report.add(&node.place, &path, "an item is empty: give at least device");
         return None;
     }
     let mut section = Section::open(Some(node), path, report);
     if section.is_present() && !super::profile::is_given(node.get("device")) {
-        let message =
-            "device is missing: a KubeVirt name, an alias, a host address or vendor:device";
+        let message = "device is missing: a KubeVirt name, an alias, a host address or vendor:device";
         section.problem(&node.place, "", message);
     }
     let device = section.take("device", selector);
@@ -68,9 +62,7 @@ fn host_device(node: &Node, index: usize, report: &Report) -> Option<HostDevice>
         acpi_index: section.take("acpiIndex", integer(1..=16383)),
         driver: driver(section.section("driver")),
         properties: section.map("properties", property_name, property),
-        device: device
-            .clone()
-            .unwrap_or(DeviceSelector::Name(String::new())),
+        device: device.clone().unwrap_or(DeviceSelector::Name(String::new())),
     };
     section.finish();
     device.map(|_| item)
@@ -78,16 +70,13 @@ fn host_device(node: &Node, index: usize, report: &Report) -> Option<HostDevice>
 
 fn functions(section: &mut Section<'_>, own: Option<&DeviceSelector>) -> BTreeMap<String, u8> {
     let name = |text: &str| {
-        let device: DeviceSelector = text
-            .parse()
-            .map_err(|error: crate::config::scalars::DeviceSelectorError| error.to_string())?;
+        let device: DeviceSelector =
+            text.parse().map_err(|error: crate::config::scalars::DeviceSelectorError| error.to_string())?;
         match device {
             DeviceSelector::Ids { .. } => Err(format!(
                 "{device} may be several devices: name the one by its KubeVirt name, alias or host address"
             )),
-            _ if Some(&device) == own => Err(format!(
-                "{device} is the item's own device: it is function 0"
-            )),
+            _ if Some(&device) == own => Err(format!("{device} is the item's own device: it is function 0")),
             _ => Ok(device.to_string()),
         }
     };
@@ -105,10 +94,7 @@ fn functions(section: &mut Section<'_>, own: Option<&DeviceSelector>) -> BTreeMa
 }
 
 fn rom(mut section: Section<'_>) -> Rom {
-    let rom = Rom {
-        bar: section.take("bar", on_off),
-        file: section.take("file", absolute_path),
-    };
+    let rom = Rom { bar: section.take("bar", on_off), file: section.take("file", absolute_path) };
     section.finish();
     rom
 }
@@ -116,14 +102,9 @@ fn rom(mut section: Section<'_>) -> Rom {
 fn driver(mut section: Section<'_>) -> Driver {
     let model = |node: &Node| {
         let name = some_text(node)?;
-        named(&name, "a host driver", |c| {
-            c.is_ascii_alphanumeric() || c == '-' || c == '_'
-        })
+        named(&name, "a host driver", |c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
-    let driver = Driver {
-        iommufd: section.take("iommufd", on_off),
-        model: section.take("model", model),
-    };
+    let driver = Driver { iommufd: section.take("iommufd", on_off), model: section.take("model", model) };
     section.finish();
     driver
 }
@@ -150,7 +131,5 @@ fn property_name(name: &str) -> Read<String> {
     if let Some((_, instead)) = NOT_OVERRIDDEN.iter().find(|(n, _)| *n == name) {
         return Err(format!("{} cannot be overridden: {instead}", quote(name)));
     }
-    named(name, "a QEMU property", |c| {
-        c.is_ascii_alphanumeric() || "-_.[]".contains(c)
-    })
+    named(name, "a QEMU property", |c| c.is_ascii_alphanumeric() || "-_.[]".contains(c))
 }

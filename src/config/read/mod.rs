@@ -34,26 +34,15 @@ impl Report {
     pub(super) fn add(&self, place: &Place, path: &str, message: impl AsRef<str>) {
         let message = message.as_ref();
         let told = path.is_empty() || place.source.own_path() == Some(path);
-        let message = if told {
-            message.to_owned()
-        } else {
-            format!("{path}: {message}")
-        };
-        self.problems.borrow_mut().add(Problem {
-            place: place.clone(),
-            message,
-        });
+        let message = if told { message.to_owned() } else { format!("{path}: {message}") };
+        self.problems.borrow_mut().add(Problem { place: place.clone(), message });
     }
 
     /// All of them; those of one source in the order in which they stand there.
     pub(super) fn into_problems(self) -> Problems {
         let mut problems = self.problems.into_inner();
         let first = problems.0.first().map(|problem| &problem.place.source);
-        if problems
-            .0
-            .iter()
-            .all(|problem| Some(&problem.place.source) == first)
-        {
+        if problems.0.iter().all(|problem| Some(&problem.place.source) == first) {
             problems.0.sort_by_key(|problem| problem.place.at);
         }
         problems
@@ -72,18 +61,8 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Opens the fields of a node; without one (or with null) every field is absent.
-    pub(super) fn open(
-        node: Option<&'a Node>,
-        path: impl Into<String>,
-        report: &'a Report,
-    ) -> Self {
-        let mut section = Self {
-            node,
-            entries: &[],
-            path: path.into(),
-            asked: Vec::new(),
-            report,
-        };
+    pub(super) fn open(node: Option<&'a Node>, path: impl Into<String>, report: &'a Report) -> Self {
+        let mut section = Self { node, entries: &[], path: path.into(), asked: Vec::new(), report };
         match node.map(|node| (&node.place, &node.value)) {
             None | Some((_, Value::Null)) => section.node = None,
             Some((_, Value::Map(entries))) => section.entries = entries,
@@ -119,11 +98,7 @@ impl<'a> Section<'a> {
     }
 
     /// One field; `None` if it is absent or wrong (then the mistake is told).
-    pub(super) fn take<T>(
-        &mut self,
-        field: &'static str,
-        read: impl Fn(&Node) -> Result<T, String>,
-    ) -> Option<T> {
+    pub(super) fn take<T>(&mut self, field: &'static str, read: impl Fn(&Node) -> Result<T, String>) -> Option<T> {
         let node = self.node(field)?;
         self.read(node, &self.path_of(field), read)
     }
@@ -135,18 +110,10 @@ impl<'a> Section<'a> {
     }
 
     /// A list; wrong items are told and left out.
-    pub(super) fn list<T>(
-        &mut self,
-        field: &'static str,
-        read: impl Fn(&Node) -> Result<T, String>,
-    ) -> Vec<T> {
+    pub(super) fn list<T>(&mut self, field: &'static str, read: impl Fn(&Node) -> Result<T, String>) -> Vec<T> {
         let path = self.path_of(field);
         let items = self.items(field);
-        items
-            .iter()
-            .enumerate()
-            .filter_map(|(i, node)| self.read(node, &format!("{path}[{i}]"), &read))
-            .collect()
+        items.iter().enumerate().filter_map(|(i, node)| self.read(node, &format!("{path}[{i}]"), &read)).collect()
     }
 
     /// The items of a list.
@@ -200,11 +167,7 @@ impl<'a> Section<'a> {
 
     /// Tells a mistake about a field.
     pub(super) fn problem(&self, place: &Place, field: &str, message: impl AsRef<str>) {
-        let path = if field.is_empty() {
-            self.path.clone()
-        } else {
-            self.path_of(field)
-        };
+        let path = if field.is_empty() { self.path.clone() } else { self.path_of(field) };
         self.report.add(place, &path, message);
     }
 
@@ -231,25 +194,14 @@ impl<'a> Section<'a> {
                 |near| format!("did you mean {near:?}?"),
             );
             // A path that goes on below an unknown field is named as a whole: its own place says where.
-            let place = if key.place.at.is_some() {
-                &key.place
-            } else {
-                &node.place
-            };
+            let place = if key.place.at.is_some() { &key.place } else { &node.place };
             let message = format!("unknown field {}, {hint}", quote(name));
             self.report.add(place, &self.path, message);
         }
     }
 
-    fn read<T>(
-        &self,
-        node: &Node,
-        path: &str,
-        read: impl Fn(&Node) -> Result<T, String>,
-    ) -> Option<T> {
-        read(node)
-            .map_err(|message| self.report.add(&node.place, path, message))
-            .ok()
+    fn read<T>(&self, node: &Node, path: &str, read: impl Fn(&Node) -> Result<T, String>) -> Option<T> {
+        read(node).map_err(|message| self.report.add(&node.place, path, message)).ok()
     }
 }
 
@@ -259,9 +211,5 @@ pub(super) fn join(path: &str, field: &str) -> String {
         return field.to_owned();
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !field.is_empty() && field.chars().all(plain) {
-        format!("{path}.{field}")
-    } else {
-        format!("{path}[{field}]")
-    }
+    if !field.is_empty() && field.chars().all(plain) { format!("{path}.{field}") } else { format!("{path}[{field}]") }
 }

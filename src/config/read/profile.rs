@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::base::ByteSize;
 use crate::config::spec::{
-    AutoOff, Cpu, CpuCache, Devices, DomainProfile, FeaturePolicy, Features, Firmware,
-    FirmwareType, Guest, Ioapic, Memory, NoneOnly, Pci, Qemu, Viommu, ViommuModel, VirtioDevices,
+    AutoOff, Cpu, CpuCache, Devices, DomainProfile, FeaturePolicy, Features, Firmware, FirmwareType, Guest, Ioapic,
+    Memory, NoneOnly, Pci, Qemu, Viommu, ViommuModel, VirtioDevices,
 };
 use crate::config::tree::{Node, Value, quote};
 
 use super::devices::host_devices;
 use super::values::{
-    Read, absolute_path, auto_off_size, auto_size, integer, max_phys_addr, memlock, on_off,
-    on_off_auto, quoted_text, size, text, word,
+    Read, absolute_path, auto_off_size, auto_size, integer, max_phys_addr, memlock, on_off, on_off_auto, quoted_text,
+    size, text, word,
 };
 use super::{Report, Section};
 
@@ -79,11 +79,7 @@ fn viommu(mut section: Section<'_>) -> Option<Viommu> {
         oas: section.take("oas", integer(32..=64)),
         virtio_devices: section.take(
             "virtioDevices",
-            word(&[
-                ("off", VirtioDevices::Off),
-                ("on", VirtioDevices::On),
-                ("ats", VirtioDevices::Ats),
-            ]),
+            word(&[("off", VirtioDevices::Off), ("on", VirtioDevices::On), ("ats", VirtioDevices::Ats)]),
         ),
     };
     section.finish();
@@ -102,10 +98,7 @@ fn memory(mut section: Section<'_>) -> Memory {
 
 fn firmware(mut section: Section<'_>) -> Firmware {
     let firmware = Firmware {
-        kind: section.take(
-            "type",
-            word(&[("efi", FirmwareType::Efi), ("bios", FirmwareType::Bios)]),
-        ),
+        kind: section.take("type", word(&[("efi", FirmwareType::Efi), ("bios", FirmwareType::Bios)])),
         loader: section.take("loader", absolute_path),
         nvram_template: section.take("nvramTemplate", absolute_path),
         secure_boot: section.take("secureBoot", on_off),
@@ -153,19 +146,14 @@ fn cpu(mut section: Section<'_>) -> Cpu {
 }
 
 fn cpu_feature(name: &str) -> Read<String> {
-    named(name, "a CPU feature", |c| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c)
-    })
+    named(name, "a CPU feature", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
 }
 
 fn features(mut section: Section<'_>) -> Features {
     let features = Features {
         hide_kvm: section.take("hideKvm", on_off),
         hyperv_vendor_id: section.take("hypervVendorId", vendor_id),
-        ioapic: section.take(
-            "ioapic",
-            word(&[("qemu", Ioapic::Qemu), ("kvm", Ioapic::Kvm)]),
-        ),
+        ioapic: section.take("ioapic", word(&[("qemu", Ioapic::Qemu), ("kvm", Ioapic::Kvm)])),
     };
     section.finish();
     features
@@ -176,16 +164,10 @@ fn vendor_id(node: &Node) -> Read<String> {
     let id = text(node)?;
     let length = id.chars().count();
     if length > 12 {
-        return Err(format!(
-            "{} has {length} characters: a Hyper-V vendor id has at most 12",
-            quote(&id)
-        ));
+        return Err(format!("{} has {length} characters: a Hyper-V vendor id has at most 12", quote(&id)));
     }
     if id.contains(',') || !id.is_ascii() {
-        return Err(format!(
-            "{} must be plain ASCII without a comma",
-            quote(&id)
-        ));
+        return Err(format!("{} must be plain ASCII without a comma", quote(&id)));
     }
     Ok(id)
 }
@@ -204,27 +186,20 @@ fn shared_memory_name(name: &str) -> Read<String> {
     if matches!(name, "." | "..") {
         return Err(format!("{name:?} is not a name for shared memory"));
     }
-    named(name, "shared memory", |c| {
-        c.is_ascii_alphanumeric() || "-_.".contains(c)
-    })
+    named(name, "shared memory", |c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 /// libvirt's `<shmem>` takes powers of two from 1 MiB.
 fn shared_memory_size(node: &Node) -> Read<ByteSize> {
     let size = size(node)?;
     if size.as_bytes() < MI || !size.as_bytes().is_power_of_two() {
-        return Err(format!(
-            "{size} is not a power of two of at least 1Mi, e.g. 64Mi"
-        ));
+        return Err(format!("{size} is not a power of two of at least 1Mi, e.g. 64Mi"));
     }
     Ok(size)
 }
 
 fn qemu(mut section: Section<'_>) -> Qemu {
-    let qemu = Qemu {
-        args: section.list("args", quoted_text),
-        env: section.map("env", env_name, text),
-    };
+    let qemu = Qemu { args: section.list("args", quoted_text), env: section.map("env", env_name, text) };
     section.finish();
     qemu
 }
@@ -233,18 +208,14 @@ fn env_name(name: &str) -> Read<String> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(format!("{name:?} starts with a digit: no variable does"));
     }
-    named(name, "an environment variable", |c| {
-        c.is_ascii_alphanumeric() || c == '_'
-    })
+    named(name, "an environment variable", |c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn guest(mut section: Section<'_>) -> Guest {
     let guest = Guest {
         kernel_args: section.list("kernelArgs", kernel_arg),
         modules: section.map("modules", module_name, text),
-        deny_modules: section.list("denyModules", |node| {
-            text(node).and_then(|name| module_name(&name))
-        }),
+        deny_modules: section.list("denyModules", |node| text(node).and_then(|name| module_name(&name))),
         hugepages: hugepages(&mut section),
         memlock: section.take("memlock", memlock),
     };
@@ -260,10 +231,7 @@ fn kernel_arg(node: &Node) -> Read<String> {
         match c {
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => {
-                return Err(format!(
-                    "{} has white space: write one kernel argument an item",
-                    quote(&arg)
-                ));
+                return Err(format!("{} has white space: write one kernel argument an item", quote(&arg)));
             }
             _ => {}
         }
@@ -275,29 +243,19 @@ fn kernel_arg(node: &Node) -> Read<String> {
 }
 
 fn module_name(name: &str) -> Read<String> {
-    named(name, "a kernel module", |c| {
-        c.is_ascii_alphanumeric() || c == '-' || c == '_'
-    })
+    named(name, "a kernel module", |c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 fn hugepages(section: &mut Section<'_>) -> BTreeMap<String, u64> {
-    section.map(
-        "hugepages",
-        hugepage_size,
-        integer(0..=i128::from(u32::MAX)),
-    )
+    section.map("hugepages", hugepage_size, integer(0..=i128::from(u32::MAX)))
 }
 
 /// A page size: a power of two from 64Ki (arm64) to 16Gi; the canonical text is the key.
 fn hugepage_size(text: &str) -> Read<String> {
-    let size: ByteSize = text
-        .parse()
-        .map_err(|error: crate::base::ByteSizeError| error.to_string())?;
+    let size: ByteSize = text.parse().map_err(|error: crate::base::ByteSizeError| error.to_string())?;
     let bytes = size.as_bytes();
     if !bytes.is_power_of_two() || !(64 << 10..=16 * GI).contains(&bytes) {
-        return Err(format!(
-            "{text:?} is not a size of huge pages: write e.g. 2Mi or 1Gi"
-        ));
+        return Err(format!("{text:?} is not a size of huge pages: write e.g. 2Mi or 1Gi"));
     }
     Ok(size.to_string())
 }
@@ -308,10 +266,7 @@ pub(super) fn named(name: &str, what: &str, allowed: impl Fn(char) -> bool) -> R
         return Err(format!("the name of {what} is empty"));
     }
     match name.chars().find(|c| !allowed(*c)) {
-        Some(c) => Err(format!(
-            "{} is not the name of {what}: {c:?} does not belong in one",
-            quote(name)
-        )),
+        Some(c) => Err(format!("{} is not the name of {what}: {c:?} does not belong in one", quote(name))),
         None => Ok(name.to_owned()),
     }
 }

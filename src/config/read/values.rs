@@ -13,10 +13,7 @@ pub(crate) type Read<T> = Result<T, String>;
 fn scalar<'a>(node: &'a Node, expected: &str) -> Read<&'a Scalar> {
     match &node.value {
         Value::Scalar(scalar) => Ok(scalar),
-        other => Err(format!(
-            "{} stands where {expected} is expected",
-            other.describe()
-        )),
+        other => Err(format!("{} stands where {expected} is expected", other.describe())),
     }
 }
 
@@ -69,21 +66,14 @@ pub(crate) fn on_off(node: &Node) -> Read<OnOff> {
 
 /// `on`, `off` or `auto`.
 pub(crate) fn on_off_auto(node: &Node) -> Read<OnOffAuto> {
-    word(&[
-        ("on", OnOffAuto::On),
-        ("off", OnOffAuto::Off),
-        ("auto", OnOffAuto::Auto),
-    ])(node)
+    word(&[("on", OnOffAuto::On), ("off", OnOffAuto::Off), ("auto", OnOffAuto::Auto)])(node)
 }
 
 /// Any text in one line; a number or boolean is taken as it was written.
 pub(crate) fn text(node: &Node) -> Read<String> {
     let text = &scalar(node, "a text")?.text;
     match text.chars().find(|c| c.is_control()) {
-        Some(c) => Err(format!(
-            "{} has the control character {c:?}: write one line of text",
-            quote(text)
-        )),
+        Some(c) => Err(format!("{} has the control character {c:?}: write one line of text", quote(text))),
         None => Ok(text.clone()),
     }
 }
@@ -111,10 +101,7 @@ pub(crate) fn quoted_text(node: &Node) -> Read<String> {
 pub(crate) fn absolute_path(node: &Node) -> Read<String> {
     let path = text(node)?;
     if !path.starts_with('/') || path.ends_with('/') {
-        return Err(format!(
-            "{} is not the absolute path of a file, as QEMU sees it",
-            quote(&path)
-        ));
+        return Err(format!("{} is not the absolute path of a file, as QEMU sees it", quote(&path)));
     }
     if path.split('/').any(|part| part == "..") {
         return Err(format!("{} has a \"..\": write the path out", quote(&path)));
@@ -147,10 +134,7 @@ pub(crate) fn integer<T: TryFrom<i128>>(range: RangeInclusive<i128>) -> impl Fn(
 }
 
 fn bytes(scalar: &Scalar) -> Read<ByteSize> {
-    scalar
-        .text
-        .parse()
-        .map_err(|error: crate::base::ByteSizeError| error.to_string())
+    scalar.text.parse().map_err(|error: crate::base::ByteSizeError| error.to_string())
 }
 
 fn some_bytes(scalar: &Scalar) -> Read<ByteSize> {
@@ -205,9 +189,7 @@ pub(crate) fn auto_off_size(node: &Node) -> Read<AutoOffSize> {
     match (scalar.text.as_str(), scalar.kind) {
         ("auto", _) => Ok(AutoOffSize::Auto),
         ("off" | "false", _) | (_, ScalarKind::Bool(false)) => Ok(AutoOffSize::Off),
-        _ => some_bytes(scalar)
-            .map(AutoOffSize::Size)
-            .map_err(|error| or_word(scalar, &["auto", "off"], &error)),
+        _ => some_bytes(scalar).map(AutoOffSize::Size).map_err(|error| or_word(scalar, &["auto", "off"], &error)),
     }
 }
 
@@ -217,9 +199,7 @@ pub(crate) fn memlock(node: &Node) -> Read<Memlock> {
     if scalar.text == "unlimited" {
         return Ok(Memlock::Unlimited);
     }
-    some_bytes(scalar)
-        .map(Memlock::Size)
-        .map_err(|error| or_word(scalar, &["unlimited"], &error))
+    some_bytes(scalar).map(Memlock::Size).map_err(|error| or_word(scalar, &["unlimited"], &error))
 }
 
 /// `passthrough`, `emulate` or a number of bits.
@@ -231,10 +211,7 @@ pub(crate) fn max_phys_addr(node: &Node) -> Read<MaxPhysAddr> {
         "emulate" => Ok(MaxPhysAddr::Emulate),
         text => integer(32..=64)(node).map(MaxPhysAddr::Bits).map_err(|_| {
             let hint = did_you_mean(text, words);
-            format!(
-                "{} is not passthrough, emulate or a number of bits from 32 to 64{hint}",
-                quote(text)
-            )
+            format!("{} is not passthrough, emulate or a number of bits from 32 to 64{hint}", quote(text))
         }),
     }
 }
@@ -242,31 +219,22 @@ pub(crate) fn max_phys_addr(node: &Node) -> Read<MaxPhysAddr> {
 /// A guest PCI address. libvirt has PCI domain 0 only, and reads all zeros as "please assign" (L3.2).
 pub(crate) fn guest_address(node: &Node) -> Read<PciAddress> {
     let text = &scalar(node, "a PCI address")?.text;
-    let address: PciAddress = text
-        .parse()
-        .map_err(|error: crate::base::PciAddressError| error.to_string())?;
+    let address: PciAddress = text.parse().map_err(|error: crate::base::PciAddressError| error.to_string())?;
     if address.domain != 0 {
-        return Err(format!(
-            "{text:?} is not in PCI domain 0000, the only one a guest has"
-        ));
+        return Err(format!("{text:?} is not in PCI domain 0000, the only one a guest has"));
     }
     if PciAddress::new(0, 0, 0, 0) == Some(address) {
-        return Err(format!(
-            "{text:?} means \"please assign\" to libvirt: leave the field out for that"
-        ));
+        return Err(format!("{text:?} means \"please assign\" to libvirt: leave the field out for that"));
     }
     Ok(address)
 }
 
 /// What selects a device.
 pub(crate) fn selector(node: &Node) -> Read<DeviceSelector> {
-    scalar(
-        node,
-        "a KubeVirt name, an alias, a host address or vendor:device",
-    )?
-    .text
-    .parse()
-    .map_err(|error: crate::config::scalars::DeviceSelectorError| error.to_string())
+    scalar(node, "a KubeVirt name, an alias, a host address or vendor:device")?
+        .text
+        .parse()
+        .map_err(|error: crate::config::scalars::DeviceSelectorError| error.to_string())
 }
 
 /// A typed QEMU property. libvirt passes signed and unsigned numbers in decimal only (L6), so hexadecimal is converted here.

@@ -1,0 +1,123 @@
+//! From error to exit code (sysexits.h) and to what a person reads.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::Problems;
+use crate::domain::{DomainError, Refusal};
+use crate::host::HostError;
+use crate::kubevirt::VmiError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Profiles, annotations or settings are wrong.
+    #[error("{}", listed("the request is wrong", &.0.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
+    Request(#[from] Problems),
+    /// The VM is wrong.
+    #[error("{}: {error}", path.display())]
+    Vmi {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: VmiError,
+    },
+    /// Text that should be UTF-8 is not.
+    #[error("{}: this is not UTF-8 text", path.display())]
+    NotText {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The input is no domain.
+    #[error("{}: {}", name.display(), domain_error(.error))]
+    NotADomain {
+        /// Its file.
+        name: PathBuf,
+        /// What is wrong.
+        error: Box<DomainError>,
+    },
+    /// The domain cannot take what is asked.
+    #[error("{}", listed("the domain cannot take what is asked", &.0.problems))]
+    Refused(#[from] Refusal),
+    /// The domain breaks rules by itself.
+    #[error("{}", listed("libvirt or QEMU would not take this domain", .0))]
+    Broken(Vec<String>),
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Facts about the host cannot be read.
+    #[error("{}", chain(.0))]
+    Host(#[from] HostError),
+    /// We produced something that we would not read ourselves.
+    #[error("this is a mistake of ours, please report it: the new domain is malformed: {0}")]
+    Bug(DomainError),
+}
+
+impl Failure {
+    /// The request is wrong in itself.
+    pub const USAGE: u8 = 64;
+    /// The input is wrong, or does not go with the request.
+    pub const DATA: u8 = 65;
+    /// A file cannot be read or written.
+    pub const INPUT: u8 = 66;
+    /// A mistake of ours.
+    pub const BUG: u8 = 70;
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } => Self::USAGE,
+            Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
+            Self::Read { .. } | Self::Write { .. } | Self::Host(_) => Self::INPUT,
+            Self::Bug(_) => Self::BUG,
+        }
+    }
+
+    /// A failure to read a file.
+    pub(super) fn read(path: &Path, error: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), error }
+    }
+}
+
+/// A single problem in one line, several as a list.
+fn listed(what: &str, problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => {
+            let lines: String = many.iter().map(|problem| format!("\n  - {problem}")).collect();
+            format!("{what}, for {} reasons:{lines}", many.len())
+        }
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        out.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    out
+}
+
+fn domain_error(error: &DomainError) -> String {
+    match error {
+        DomainError::Xml(error) => format!("{error}\n{}", error.snippet()),
+        DomainError::Root { .. } => error.to_string(),
+    }
+}

@@ -1,0 +1,37 @@
+//! Writing: to standard output, or a file that is replaced as a whole.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+
+/// Writes bytes to a file, or to standard output. A reader that has gone away is no error.
+pub(super) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Failure> {
+    match file {
+        Some(path) => replace(path, bytes).map_err(|error| Failure::Write { path: path.to_owned(), error }),
+        None => {
+            let mut out = io::stdout().lock();
+            match out.write_all(bytes).and_then(|()| out.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                other => other.map_err(|error| Failure::Write { path: PathBuf::from("standard output"), error }),
+            }
+        }
+    }
+}
+
+/// Replaces a file in one step, so that nobody ever sees half of it.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        // A pipe or /dev/stdout cannot be replaced, only written to.
+        return std::fs::write(path, bytes);
+    }
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if done.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    done
+}
