@@ -157,7 +157,8 @@ fn overrides(findings: &mut Findings<'_>) {
     let known: Vec<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
     for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
         let name = doc.attribute(device, "alias").unwrap_or_default();
-        if !is_auto_alias(&name) && !(name.starts_with("ua-") && known.iter().any(|known| *known == name)) {
+        let is_known = name.starts_with("ua-") && known.iter().any(|known| *known == name);
+        if !is_auto_alias(&name) && !is_known {
             let near = crate::base::did_you_mean(&name, known.iter().map(String::as_str));
             findings.add("override-alias", format!(
                 "qemu:override is for the device {name:?}, but no device has that alias{near}; libvirt would silently ignore it"
