@@ -32,9 +32,17 @@ pub struct PciFunction {
     pub iommu_group: Option<u32>,
     /// NUMA node; `None` if the firmware names none.
     pub numa_node: Option<u32>,
-    /// The memory BARs in use, from `resource`.
+    /// The memory BARs in use, from `resource`. A 64-bit BAR takes up two indices and is named by the lower.
     pub bars: Vec<Bar>,
-    /// `reset_method` split at blanks; `None` where the file is missing (before Linux 5.15, or no reset at all).
+    /// Whether the kernel found a way to reset this function when it met it: there is an entry `reset`. (Write-only, so copies of a
+    /// tree tend to lose it.)
+    pub reset: bool,
+    /// `reset_method` split at blanks; `None` where the file is missing (before Linux 5.15, or no reset at all), empty where somebody
+    /// has switched off all methods.
+    ///
+    /// `bus` is no promise: the kernel tries methods while it is still adding functions, so function 0 of several lists `bus` although
+    /// that reset is refused once its siblings are there (kernel: drivers/pci/pci.c, pci_parent_bus_reset), and the siblings, having no
+    /// other method, have no file at all. VFIO itself can reset such a bus if the VM has all functions on it.
     pub reset_methods: Option<Vec<String>>,
     /// Whether the firmware showed its picture here (`boot_vga`, VGA class only).
     pub boot_vga: Option<bool>,
@@ -76,6 +84,15 @@ impl PciFunction {
         match self.header_type {
             Some(kind) => kind != 0,
             None => self.class >> 16 == 0x06,
+        }
+    }
+
+    /// Whether the kernel knows a way to reset this function: by its list of methods, or on kernels without that list by the entry
+    /// `reset`. See [`Self::reset_methods`] for what a `bus` in it is worth.
+    pub fn can_reset(&self) -> bool {
+        match &self.reset_methods {
+            Some(methods) => !methods.is_empty(),
+            None => self.reset,
         }
     }
 }
