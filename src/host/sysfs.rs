@@ -132,8 +132,9 @@ fn required<T>(
     expected: &'static str,
     value: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, HostError> {
-    optional(folder, name, expected, value)?
-        .ok_or_else(|| read_error(&folder.path_of(name), std::io::ErrorKind::NotFound.into()))
+    optional(folder, name, expected, value)?.ok_or_else(|| HostError::Missing {
+        path: folder.path_of(name),
+    })
 }
 
 /// An attribute that is there or not, by kernel and kind of device.
