@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
+#[path = "common/big_domain.rs"]
+mod big_domain;
 #[path = "reduce/losses.rs"]
 mod losses;
 #[path = "reduce/properties.rs"]
@@ -67,5 +69,23 @@ fn what_kubevirt_wrote_itself_stays_but_for_the_qemu_namespace() {
             let reduced = reduce(before.as_bytes()).unwrap();
             same_lines(&format!("{name}.{pass}"), &lines(&reduced), &expected);
         }
+    }
+}
+
+/// The generator of the benchmarks writes what KubeVirt would write.
+#[test]
+fn a_big_domain_is_kubevirts_own() {
+    let big = big_domain::big_domain(100_000);
+    assert!((100_000..110_000).contains(&big.len()));
+    let expected = big
+        .replace(" multifunction=\"on\"", "")
+        .replace(" xmlns:qemu=\"http://libvirt.org/schemas/domain/qemu/1.0\"", "");
+    assert_eq!(reduce(big.as_bytes()).unwrap(), expected);
+    for line in ["<alias ", "<address type=\"pci\"", "<target bus"] {
+        let mut found: Vec<_> = big.lines().filter(|l| l.contains(line)).collect();
+        let all = found.len();
+        found.sort_unstable();
+        found.dedup();
+        assert!(all > 100 && found.len() == all, "{line}: {} of {all} are unique", found.len());
     }
 }
