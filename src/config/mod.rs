@@ -1,12 +1,27 @@
 //! What people write: DomainProfiles, annotations and settings, merged in order of strength and validated all at once.
 
+mod builtin;
+mod document;
+mod merge;
 mod origins;
+mod path;
+mod problems;
+mod read;
+mod resolve;
 mod scalars;
 mod schema;
 mod spec;
+mod tree;
 
+pub use builtin::{BUILT_IN, ProfileText, Profiles};
+pub use document::{API_VERSION, KIND};
 pub use origins::Origins;
+pub use problems::{Place, Problem, Problems, Source};
+pub use resolve::{
+    FIELD_PREFIX, INLINE, NODE_PROFILES, PREFIX, PROFILES, ProfileArgument, Request, resolve,
+};
 pub use scalars::{DeviceSelector, DeviceSelectorError, OnOff, OnOffAuto, is_alias_text};
+pub use schema::domain_profile_schema;
 pub use spec::*;
 
 /// The outcome of merging and validating all layers: what is asked for, and who asked.

@@ -13,6 +13,11 @@ impl Origins {
         self.0.insert(path.into(), origin.into());
     }
 
+    /// The origin of exactly this path.
+    pub fn exact(&self, path: &str) -> Option<&str> {
+        self.0.get(path).map(String::as_str)
+    }
+
     /// The origin of a field, else of the nearest field above or below it, else "the profile".
     pub fn of(&self, path: &str) -> &str {
         let mut at = path;

@@ -1,7 +1,7 @@
 //! The typed DomainProfile: what a VM asks of its domain, after merging and validation.
 //!
 //! Absent fields are not written. `auto` never removes what is there. The JSON Schema is derived from these types; the reader in
-//! `read.rs` builds them and reports every problem at once.
+//! `read/` builds them and reports every problem at once.
 
 use std::collections::BTreeMap;
 
@@ -39,11 +39,29 @@ pub struct DomainProfile {
     pub guest: Guest,
 }
 
+impl DomainProfile {
+    /// The fields of a spec, as they are written.
+    pub const FIELDS: [&'static str; 11] = [
+        "viommu",
+        "hostDevices",
+        "memory",
+        "firmware",
+        "pci",
+        "cpu",
+        "features",
+        "devices",
+        "quirks",
+        "qemu",
+        "guest",
+    ];
+}
+
 /// A virtual IOMMU. Attributes that a model does not know are refused.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = super::schema::nothing_required)]
 pub struct Viommu {
-    /// Which IOMMU.
+    /// Which IOMMU. A layer may leave it to another; the merged profile must have it.
     pub model: ViommuModel,
     /// Interrupt remapping (intel, amd). `auto`: on, or off if `features.ioapic` is kvm.
     pub interrupt_remapping: Option<OnOffAuto>,
@@ -72,6 +90,7 @@ pub struct Viommu {
     #[schemars(range(max = 20))]
     pub ssid_size: Option<u8>,
     /// Output address size in bits (smmuv3 with `accel`).
+    #[schemars(range(min = 32, max = 64))]
     pub oas: Option<u8>,
     /// Whether virtio devices go through the IOMMU: `on` adds `iommu='on'`, `ats` also `ats='on'`, `off` removes neither nor adds.
     pub virtio_devices: Option<VirtioDevices>,
@@ -104,8 +123,7 @@ impl ViommuModel {
 }
 
 /// Whether virtio devices use the vIOMMU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VirtioDevices {
     /// Leave them.
     Off,
@@ -118,6 +136,7 @@ pub enum VirtioDevices {
 /// Settings of one assigned host device (or of all that share vendor and device id).
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = super::schema::only_device_required)]
 pub struct HostDevice {
     /// KubeVirt name, alias (`ua-…`, `hostdevN`), host address (`0000:3b:00.0`) or ids (`10de:2206`).
     pub device: DeviceSelector,
@@ -139,6 +158,23 @@ pub struct HostDevice {
     pub driver: Driver,
     /// Typed properties of QEMU's vfio-pci, set through `qemu:override`.
     pub properties: BTreeMap<String, PropertyValue>,
+}
+
+impl HostDevice {
+    /// An item that sets nothing.
+    pub fn new(device: DeviceSelector) -> Self {
+        Self {
+            device,
+            address: None,
+            functions: BTreeMap::new(),
+            companions: None,
+            rom: Rom::default(),
+            boot_order: None,
+            acpi_index: None,
+            driver: Driver::default(),
+            properties: BTreeMap::new(),
+        }
+    }
 }
 
 /// The expansion ROM of a host device.
@@ -342,7 +378,7 @@ impl Ioapic {
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Devices {
-    /// `none`: no emulated video, no graphics.
+    /// `none`: no emulated video device.
     pub video: Option<NoneOnly>,
     /// `none`: no memory balloon.
     pub balloon: Option<NoneOnly>,
@@ -386,8 +422,7 @@ pub enum Memlock {
 }
 
 /// `auto` or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoOff {
     /// As the rules say.
     Auto,

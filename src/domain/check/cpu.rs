@@ -1,0 +1,105 @@
+//! CPU, Hyper-V and firmware (L5, L6).
+
+use crate::xml::Element;
+
+use super::super::firmware::{is_efi, loader};
+use super::super::units::Machine;
+use super::{Findings, doubles};
+
+/// Longest Hyper-V vendor id.
+const VENDOR_ID: usize = 12;
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    hyperv(findings);
+    if let Some(cpu) = findings.doc.child(findings.doc.root(), "cpu") {
+        cpu_rules(findings, cpu);
+    }
+    firmware(findings);
+}
+
+fn hyperv(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let Some(hyperv) = doc.descend(doc.root(), &["features", "hyperv"]) else { return };
+    let Some(vendor) = doc.child(hyperv, "vendor_id") else { return };
+    if doc.attribute(vendor, "state").as_deref() != Some("on") {
+        return;
+    }
+    let value = doc.attribute(vendor, "value").unwrap_or_default();
+    if value.len() > VENDOR_ID || value.contains(',') {
+        findings.add(
+            "hyperv-vendor",
+            format!("the Hyper-V vendor id {value:?} must have at most {VENDOR_ID} characters and no comma"),
+        );
+    }
+    if doc.attribute(hyperv, "mode").as_deref() == Some("passthrough") {
+        findings.add(
+            "hyperv-passthrough",
+            "the Hyper-V vendor id is dropped under <hyperv mode='passthrough'>; list the enlightenments instead",
+        );
+    }
+}
+
+fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
+    let doc = findings.doc;
+    let mode = doc.attribute(cpu, "mode").unwrap_or_default().into_owned();
+    if let Some(cache) = doc.child(cpu, "cache") {
+        let wanted = doc.attribute(cache, "mode").unwrap_or_default();
+        let level = doc.attribute(cache, "level");
+        if wanted == "passthrough" && !matches!(mode.as_str(), "host-passthrough" | "maximum") {
+            let mode = if mode.is_empty() { "custom" } else { &mode };
+            findings.add("cpu-cache", format!(
+                "the CPU cache can only be passed through with the CPU model host-passthrough or maximum; the domain has {mode}"
+            ));
+        }
+        if wanted == "emulate" && level.is_some_and(|level| level != "3") {
+            findings.add("cpu-cache", "only a level-3 CPU cache can be emulated");
+        }
+    }
+    if let Some(width) = doc.child(cpu, "maxphysaddr") {
+        let has = |name| doc.attribute(width, name).is_some();
+        match doc.attribute(width, "mode").as_deref() {
+            Some("passthrough") if has("bits") => {
+                findings.add(
+                    "cpu-width",
+                    "<maxphysaddr mode='passthrough'> cannot have bits; use limit, or mode='emulate'",
+                );
+            }
+            Some("emulate") if has("limit") => {
+                findings.add(
+                    "cpu-width",
+                    "<maxphysaddr mode='emulate'> cannot have a limit; use bits, or mode='passthrough'",
+                );
+            }
+            _ => {}
+        }
+    }
+    let features = doc.children_named(cpu, "feature");
+    let named = features.filter_map(|feature| Some((doc.attribute(feature, "name")?.into_owned(), feature)));
+    for (name, ..) in doubles(named) {
+        findings.add("cpu-feature", format!("the CPU feature {name} is named twice; libvirt takes it once"));
+    }
+}
+
+fn firmware(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let features = doc.child(doc.root(), "features");
+    if is_efi(doc) && features.is_none_or(|features| doc.child(features, "acpi").is_none()) {
+        findings.add("efi-acpi", "UEFI needs <acpi/> in <features>");
+    }
+    let Some(loader) = loader(doc) else { return };
+    let attribute = |name| doc.attribute(loader, name);
+    if attribute("secure").as_deref() == Some("yes") {
+        if Machine::of(doc) != Machine::Q35 {
+            let machine = Machine::text(doc);
+            findings.add("secure-machine", format!("secure boot needs a q35 machine; the machine type is {machine}"));
+        }
+        let smm = features.and_then(|features| doc.child(features, "smm"));
+        if smm.and_then(|smm| doc.attribute(smm, "state")).as_deref() == Some("off") {
+            findings.add("secure-smm", "secure boot needs <smm state='on'/>, but the domain turns SMM off");
+        }
+    }
+    let nvram = doc.descend(doc.root(), &["os", "nvram"]);
+    if attribute("stateless").as_deref() == Some("yes") && nvram.is_some() {
+        findings.add("stateless-nvram", "a stateless loader has no variable store; remove <nvram>");
+    }
+}

@@ -1,0 +1,220 @@
+//! Host devices and what every device has: boot order, alias, ACPI index, ROM (L3.1), overrides and video (L6).
+
+use crate::config::is_alias_text;
+use crate::xml::Element;
+
+use super::super::QEMU_NAMESPACE;
+use super::super::hostdev::{Kind, alias, kind, mdev_uuid, source_address};
+use super::super::pci::devices;
+use super::super::units::{bytes, number};
+use super::{Findings, doubles};
+
+/// QEMU's highest ACPI index.
+const MAX_ACPI_INDEX: u32 = 16383;
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    boot(findings);
+    aliases(findings);
+    acpi_indexes(findings);
+    sources(findings);
+    for device in devices(findings.doc) {
+        rom(findings, device);
+    }
+    overrides(findings);
+    emulated(findings);
+}
+
+fn boot(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let mut orders = Vec::new();
+    for device in devices(doc) {
+        let Some(order) = doc.child(device, "boot").and_then(|boot| doc.attribute(boot, "order")) else { continue };
+        let place = findings.place(device);
+        if kind(doc, device) == Some(Kind::Mdev) {
+            findings.add(
+                "boot-mdev",
+                format!("{place} is a mediated device; a VM cannot boot from it, so it may have no boot order"),
+            );
+        }
+        if number(&order).is_none_or(|order| order == 0) {
+            findings.add("boot-zero", format!("{place}: the boot order is {order:?}; it counts from 1"));
+            continue;
+        }
+        orders.push((order.into_owned(), device));
+    }
+    let os = doc.child(doc.root(), "os");
+    if let Some((_, device)) = orders.first()
+        && os.is_some_and(|os| doc.child(os, "boot").is_some())
+    {
+        let place = findings.place(*device);
+        findings.add(
+            "boot-os",
+            format!("{place} has a boot order, but <os> names boot devices too; libvirt takes one of the two"),
+        );
+    }
+    for (order, first, second) in doubles(orders.into_iter()) {
+        let (first, second) = (findings.place(first), findings.place(second));
+        findings.add("boot-order", format!("{first} and {second} both have boot order {order}; each needs its own"));
+    }
+}
+
+fn aliases(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let named: Vec<(String, Element)> = devices(doc).filter_map(|device| Some((alias(doc, device)?, device))).collect();
+    for (name, device) in &named {
+        // libvirt replaces every other alias by its own (KubeVirt's placeholder NICs have such ones): no harm in that.
+        if name.starts_with("ua-") && !is_alias_text(name) {
+            let what = doc.local_name(*device);
+            findings.add("alias-form", format!(
+                "the {what} alias {name:?} has characters that make libvirt replace it silently; only letters, digits, '-' and '_' are kept"
+            ));
+        }
+    }
+    let kept = named.into_iter().filter(|(name, _)| name.starts_with("ua-") && is_alias_text(name));
+    for (name, ..) in doubles(kept) {
+        findings.add("alias-double", format!("two devices have the alias {name}; each needs its own"));
+    }
+}
+
+fn acpi_indexes(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let mut indexes = Vec::new();
+    for device in devices(doc) {
+        let Some(text) = doc.child(device, "acpi").and_then(|acpi| doc.attribute(acpi, "index")) else { continue };
+        match number(&text) {
+            Some(index) if (1..=MAX_ACPI_INDEX).contains(&index) => indexes.push((index, device)),
+            _ => {
+                let place = findings.place(device);
+                findings.add(
+                    "acpi-range",
+                    format!("{place}: the ACPI index is {text:?}; it must be 1 to {MAX_ACPI_INDEX}"),
+                );
+            }
+        }
+    }
+    for (index, first, second) in doubles(indexes.into_iter()) {
+        let (first, second) = (findings.place(first), findings.place(second));
+        findings.add(
+            "acpi-double",
+            format!("{first} and {second} both have ACPI index {index}; QEMU takes each only once"),
+        );
+    }
+}
+
+fn sources(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let mut sources = Vec::new();
+    for device in devices(doc) {
+        let key = match kind(doc, device) {
+            Some(Kind::Pci) => source_address(doc, device).map(|address| address.to_string()),
+            Some(Kind::Mdev) => mdev_uuid(doc, device),
+            _ => continue,
+        };
+        let empty = key.as_deref().is_none_or(|key| key == "0000:00:00.0");
+        match key {
+            Some(key) if !empty => sources.push((key, device)),
+            _ => {
+                let place = findings.place(device);
+                findings.add(
+                    "hostdev-source",
+                    format!(
+                        "{place}: <source> names no host device (libvirt would read 0000:00:00.0); give it an <address>"
+                    ),
+                );
+            }
+        }
+    }
+    for (key, first, second) in doubles(sources.into_iter()) {
+        let (first, second) = (findings.place(first), findings.place(second));
+        findings.add(
+            "hostdev-double",
+            format!("{first} and {second} are both the host device {key}; it can be assigned once"),
+        );
+    }
+}
+
+fn rom(findings: &mut Findings<'_>, device: Element) {
+    let doc = findings.doc;
+    let Some(rom) = doc.child(device, "rom") else { return };
+    let disabled = doc.attribute(rom, "enabled").as_deref() == Some("no");
+    if disabled && (doc.attribute(rom, "bar").is_some() || doc.attribute(rom, "file").is_some()) {
+        let place = findings.place(device);
+        findings.add(
+            "rom-disabled",
+            format!("{place}: the ROM is disabled (enabled='no') and has a bar or file as well; leave out one"),
+        );
+    }
+    if let Some(file) = doc.attribute(rom, "file").filter(|file| !file.starts_with('/')) {
+        let place = findings.place(device);
+        findings.add("rom-path", format!("{place}: the ROM file {file:?} must be an absolute path"));
+    }
+}
+
+fn overrides(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let qemu =
+        |parent: Element, name: &'static str| doc.children(parent).filter(move |c| doc.is(*c, QEMU_NAMESPACE, name));
+    let known: Vec<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
+    for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
+        let name = doc.attribute(device, "alias").unwrap_or_default();
+        if !is_auto_alias(&name) && !(name.starts_with("ua-") && known.iter().any(|known| *known == name)) {
+            let near = crate::base::did_you_mean(&name, known.iter().map(String::as_str));
+            findings.add("override-alias", format!(
+                "qemu:override is for the device {name:?}, but no device has that alias{near}; libvirt would silently ignore it"
+            ));
+        }
+        for property in qemu(device, "frontend").flat_map(|f| qemu(f, "property")) {
+            let name = doc.attribute(property, "name").unwrap_or_default();
+            let value = doc.attribute(property, "value");
+            let ok = match (doc.attribute(property, "type").as_deref(), value.as_deref()) {
+                (Some("remove"), None) | (Some("string"), Some(_)) => true,
+                (Some("bool"), Some(value)) => matches!(value, "true" | "false"),
+                (Some("unsigned"), Some(value)) => value.parse::<u64>().is_ok(),
+                (Some("signed"), Some(value)) => value.parse::<i64>().is_ok(),
+                _ => false,
+            };
+            if !ok || name.is_empty() || name == "id" {
+                findings.add("override-value", format!(
+                    "qemu:override: the property {name:?} is malformed: numbers are decimal, bool is true or false, remove has no value, and id cannot be set"
+                ));
+            }
+        }
+    }
+}
+
+/// Whether a name has the form of libvirt's own aliases: `hostdev0`, `pci.3`, `virtio-disk2`, `scsi0-0-0-1`.
+fn is_auto_alias(name: &str) -> bool {
+    !name.starts_with("ua-")
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.ends_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+}
+
+fn emulated(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let videos: Vec<Element> = devices(doc).filter(|device| doc.is(*device, "", "video")).collect();
+    let none = |video: &Element| {
+        doc.child(*video, "model").and_then(|model| doc.attribute(model, "type")).as_deref() == Some("none")
+    };
+    if videos.len() > 1 && videos.iter().any(none) {
+        findings.add("video-none", "a video device of model none must be the only one; remove the others");
+    }
+    let no_usb = devices(doc).any(|device| {
+        let attribute = |name| doc.attribute(device, name);
+        doc.local_name(device) == "controller"
+            && attribute("type").as_deref() == Some("usb")
+            && attribute("model").as_deref() == Some("none")
+    });
+    for device in devices(doc) {
+        if no_usb && kind(doc, device) == Some(Kind::Usb) {
+            let place = findings.place(device);
+            findings
+                .add("usb-none", format!("{place} is a USB device, but the domain's USB controller is of model none"));
+        }
+        let Some(size) = doc.child(device, "size").filter(|_| doc.local_name(device) == "shmem") else { continue };
+        if bytes(doc, size).is_none_or(|size| size < 1 << 20 || !size.is_power_of_two()) {
+            let name = doc.attribute(device, "name").unwrap_or_default();
+            findings.add("shmem-size", format!("the shared memory {name} must be at least 1 MiB and a power of two"));
+        }
+    }
+}

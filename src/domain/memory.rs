@@ -1,0 +1,105 @@
+//! Memory limits and backing.
+
+use crate::config::{AutoOffSize, Memory};
+use crate::xml::{Document, Element};
+
+use super::editor::Editor;
+use super::hostdev::vfio_count;
+use super::iommu::iommus;
+use super::pci::devices;
+use super::request::Request;
+use super::units::bytes;
+
+/// What QEMU itself may lock besides guest memory, in libvirt's formula (L4.3).
+const OVERHEAD: u64 = 1 << 30;
+
+/// Sets the memory settings that are asked for.
+pub(super) fn apply(editor: &mut Editor<'_>, memory: &Memory, request: &Request<'_>) {
+    for (name, field, value, reason) in [
+        ("locked", "memory.locked", memory.locked, "all guest memory stays in RAM"),
+        ("nosharepages", "memory.nosharepages", memory.nosharepages, "the host may not merge this guest's pages"),
+    ] {
+        let Some(value) = value else { continue };
+        let why = editor.why(field, reason);
+        let backing = editor.doc.child(editor.root(), "memoryBacking");
+        let there = backing.and_then(|backing| editor.doc.child(backing, name));
+        if value.is_on() {
+            let backing = editor.child_or_new(editor.root(), "memoryBacking", &why);
+            editor.child_or_new(backing, name, &why);
+        } else if let Some(there) = there {
+            editor.remove(there, &why);
+        }
+    }
+    if let Some(limit) = memory.hard_limit {
+        hard_limit(editor, limit, request);
+    }
+}
+
+fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_>) {
+    let element = editor.doc.descend(editor.root(), &["memtune", "hard_limit"]);
+    let existing = element.and_then(|element| bytes(&editor.doc, element));
+    let (size, reason) = match wanted {
+        AutoOffSize::Off => {
+            let why = editor.why("memory.hardLimit", "no limit is wanted");
+            if let (Some(element), Some(memtune)) = (element, editor.doc.child(editor.root(), "memtune")) {
+                editor.remove(element, &why);
+                if editor.doc.children(memtune).next().is_none() {
+                    editor.remove(memtune, &why);
+                }
+            }
+            return;
+        }
+        AutoOffSize::Size(size) => (size.as_bytes(), "this limit is asked for".to_owned()),
+        AutoOffSize::Auto => {
+            let Some((need, reason)) = needed(&editor.doc) else {
+                editor.note("memory.hardLimit: the domain has no VFIO device, so auto sets no limit");
+                return;
+            };
+            (existing.unwrap_or(0).max(need), reason)
+        }
+    };
+    let kib = size.div_ceil(1024);
+    if request.session() {
+        // L4.2: in session mode memtune is accepted at define and fails at start.
+        editor.note(format!(
+            "memory.hardLimit: {kib} KiB ({reason}); libvirt runs in session mode, where <memtune> cannot start, so the agent \
+             delivers this as the limit of locked memory"
+        ));
+        return;
+    }
+    if existing.is_some_and(|existing| existing.div_ceil(1024) == kib) {
+        return;
+    }
+    let why = editor.why("memory.hardLimit", reason);
+    let memtune = editor.child_or_new(editor.root(), "memtune", &why);
+    let element = editor.child_or_new(memtune, "hard_limit", &why);
+    editor.set(element, "unit", "KiB", &why);
+    editor.set_text(element, &kib.to_string(), &why);
+}
+
+/// libvirt's own formula for locked memory (L4.3), with the memory the guest may grow to: bytes and how they came about.
+fn needed(doc: &Document) -> Option<(u64, String)> {
+    let devices = vfio_count(doc);
+    if devices == 0 {
+        return None;
+    }
+    let (memory, what) = most_memory(doc)?;
+    let iommu = iommus(doc).next().is_some();
+    let factor = if iommu { devices } else { 1 };
+    let behind =
+        if iommu { format!("{devices} VFIO devices behind a vIOMMU") } else { "VFIO without a vIOMMU".to_owned() };
+    let need = memory.checked_mul(factor)?.checked_add(OVERHEAD)?;
+    Some((need, format!("auto: {factor} x {what} of {} MiB + 1 GiB, for {behind}", memory >> 20)))
+}
+
+/// The memory a guest may grow to: `<maxMemory>`, else `<memory>` and its DIMMs.
+fn most_memory(doc: &Document) -> Option<(u64, &'static str)> {
+    if let Some(most) = doc.child(doc.root(), "maxMemory").and_then(|element| bytes(doc, element)) {
+        return Some((most, "maxMemory"));
+    }
+    let base = doc.child(doc.root(), "memory").and_then(|element| bytes(doc, element))?;
+    let size =
+        |device: Element| doc.descend(device, &["target", "size"]).and_then(|size| bytes(doc, size)).unwrap_or(0);
+    let modules: u64 = devices(doc).filter(|device| doc.is(*device, "", "memory")).map(size).sum();
+    Some((base.checked_add(modules)?, "memory"))
+}
