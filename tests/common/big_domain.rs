@@ -8,7 +8,7 @@ const MAX_BUSES: usize = 29 * 8;
 /// A domain of at least so many bytes (and few more): assigned devices in groups of eight functions, each group behind a root port of its
 /// own, and SCSI disks. Aliases and addresses are unique, and the addresses are such as libvirt takes. From about 1.5 MB on there are
 /// no more buses, so only disks are added.
-pub fn big_domain(bytes: usize) -> String {
+pub(crate) fn big_domain(bytes: usize) -> String {
     let (mut hostdevs, mut ports, mut disks) = (String::new(), String::new(), String::new());
     let fixed = HEAD.len() + MIDDLE.len() + TAIL.len();
     let mut group = 0;

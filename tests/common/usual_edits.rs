@@ -3,7 +3,7 @@
 use virt_tailor::xml::{Document, Limits};
 
 /// Parses, edits, renders.
-pub fn edited(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn edited(bytes: &[u8]) -> Vec<u8> {
     let mut document = Document::parse(bytes, &Limits::default()).unwrap();
     let root = document.root();
     let devices = document.child(root, "devices").unwrap();
