@@ -49,11 +49,7 @@ fn render(facts: &HostFacts) -> String {
     let mut text = String::new();
     for function in facts.pci.values() {
         let or = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let kind = if function.is_bridge() {
-            "bridge"
-        } else {
-            "endpoint"
-        };
+        let kind = if function.is_bridge() { "bridge" } else { "endpoint" };
         writeln!(
             text,
             "{} {:04x}:{:04x} class {:06x} {kind}, header type {}",
@@ -64,18 +60,10 @@ fn render(facts: &HostFacts) -> String {
             or(function.header_type.map(|kind| kind.to_string())),
         )
         .unwrap();
-        writeln!(
-            text,
-            "  driver {}{}",
-            or(function.driver.clone()),
-            if function.vfio { " (VFIO)" } else { "" },
-        )
-        .unwrap();
-        let mates: Vec<String> = facts
-            .group_mates(function.address)
-            .iter()
-            .map(|mate| mate.address.to_string())
-            .collect();
+        writeln!(text, "  driver {}{}", or(function.driver.clone()), if function.vfio { " (VFIO)" } else { "" },)
+            .unwrap();
+        let mates: Vec<String> =
+            facts.group_mates(function.address).iter().map(|mate| mate.address.to_string()).collect();
         writeln!(
             text,
             "  group {} with {mates:?}, node {}",
@@ -101,11 +89,7 @@ fn render(facts: &HostFacts) -> String {
                 bar.index,
                 ByteSize::bytes(bar.size),
                 if bar.wide { 64 } else { 32 },
-                if bar.prefetchable {
-                    ", prefetchable"
-                } else {
-                    ""
-                },
+                if bar.prefetchable { ", prefetchable" } else { "" },
             )
             .unwrap();
         }
@@ -126,18 +110,14 @@ fn captured_hosts() {
         if update {
             fs::write(&golden, &actual).unwrap();
         }
-        let expected = fs::read_to_string(&golden).unwrap_or_else(|error| {
-            panic!("{}: {error}; UPDATE_GOLDEN=1 writes it", golden.display())
-        });
+        let expected = fs::read_to_string(&golden)
+            .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 writes it", golden.display()));
         assert_eq!(actual, expected, "{name} (UPDATE_GOLDEN=1 rewrites)");
     }
     for golden in fs::read_dir(&goldens).unwrap() {
         let name = golden.unwrap().path().file_stem().unwrap().to_owned();
         let name = name.to_str().unwrap();
-        assert!(
-            names.iter().any(|host| host == name),
-            "{name}: no such host"
-        );
+        assert!(names.iter().any(|host| host == name), "{name}: no such host");
     }
 }
 
@@ -225,34 +205,13 @@ fn a_machine_without_pci_has_empty_facts() {
 fn refuses_what_the_kernel_does_not_write() {
     let long = format!("vendor = {}", "0".repeat(5000));
     for (lines, message) in [
-        (
-            "vendor = 10de",
-            r#"vendor holds "10de", which is not a PCI vendor id"#,
-        ),
-        (
-            "device =",
-            r#"device holds "", which is not a PCI device id"#,
-        ),
-        (
-            "class = 0x01030000",
-            r#"class holds "0x01030000", which is not a PCI class of 24 bits"#,
-        ),
-        (
-            "numa_node = -2",
-            r#"numa_node holds "-2", which is not a NUMA node or -1"#,
-        ),
-        (
-            "boot_vga = yes",
-            r#"boot_vga holds "yes", which is not 0 or 1"#,
-        ),
-        (
-            "iommu_group -> ../groups/x",
-            r#"iommu_group holds "x", which is not a group number"#,
-        ),
-        (
-            "driver -> ..",
-            r#"driver holds "..", which is not a link that ends in a name"#,
-        ),
+        ("vendor = 10de", r#"vendor holds "10de", which is not a PCI vendor id"#),
+        ("device =", r#"device holds "", which is not a PCI device id"#),
+        ("class = 0x01030000", r#"class holds "0x01030000", which is not a PCI class of 24 bits"#),
+        ("numa_node = -2", r#"numa_node holds "-2", which is not a NUMA node or -1"#),
+        ("boot_vga = yes", r#"boot_vga holds "yes", which is not 0 or 1"#),
+        ("iommu_group -> ../groups/x", r#"iommu_group holds "x", which is not a group number"#),
+        ("driver -> ..", r#"driver holds "..", which is not a link that ends in a name"#),
         ("driver = vfio-pci", "driver is not a link"),
         ("numa_node/", "numa_node is not a plain file"),
         ("numa_node -> vendor", "numa_node is not a plain file"),
@@ -260,10 +219,7 @@ fn refuses_what_the_kernel_does_not_write() {
             "resource = 0x0 0x0 0x0",
             r#"resource holds "0x0 0x0 0x0", which is not six or more lines of start, end and flags"#,
         ),
-        (
-            "vendor : 30 78 ff",
-            "vendor holds \"0x\u{fffd}\", which is not a PCI vendor id",
-        ),
+        ("vendor : 30 78 ff", "vendor holds \"0x\u{fffd}\", which is not a PCI vendor id"),
         (long.as_str(), "of at most 4096 bytes"),
     ] {
         let root = host_tree::unpack_text(&format!("{PLAIN}{lines}"));
@@ -279,10 +235,7 @@ fn refuses_what_is_missing() {
     for name in ["vendor", "device", "class", "resource"] {
         let root = host_tree::unpack_text(PLAIN);
         fs::remove_file(root.path().join(ENTRY).join(name)).unwrap();
-        assert_eq!(
-            failure(root.path()),
-            format!("ROOT/{ENTRY}/{name} is missing")
-        );
+        assert_eq!(failure(root.path()), format!("ROOT/{ENTRY}/{name} is missing"));
     }
 }
 
@@ -290,7 +243,8 @@ fn refuses_what_is_missing() {
 fn refuses_other_names() {
     let root = host_tree::unpack_text("[sys/bus/pci/devices/lost+found]");
     let failure = failure(root.path());
-    let message = "ROOT/sys/bus/pci/devices/lost+found is not named like a PCI function: \"lost+found\" is not a PCI address";
+    let message =
+        "ROOT/sys/bus/pci/devices/lost+found is not named like a PCI function: \"lost+found\" is not a PCI address";
     assert!(failure.starts_with(message), "{failure}");
 }
 
@@ -319,14 +273,10 @@ fn a_root_may_be_a_link() {
 
 #[test]
 fn links_without_their_targets_are_a_fault_of_the_tree() {
-    let root = host_tree::unpack_text(
-        "[sys/bus/pci/devices]\n0000:01:00.0 -> ../../../devices/pci0000:00/0000:01:00.0",
-    );
+    let root =
+        host_tree::unpack_text("[sys/bus/pci/devices]\n0000:01:00.0 -> ../../../devices/pci0000:00/0000:01:00.0");
     let failure = failure(root.path());
-    assert!(
-        failure.starts_with(&format!("cannot read ROOT/{ENTRY}: ")),
-        "{failure}"
-    );
+    assert!(failure.starts_with(&format!("cannot read ROOT/{ENTRY}: ")), "{failure}");
 }
 
 /// Functions are plugged and unplugged, in the kernel's order, while the tree is read: that is never an error, and what stays is there.

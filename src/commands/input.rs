@@ -89,7 +89,8 @@ fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
     };
     for entry in entries {
         let file = entry.map_err(|error| Failure::read(path, error))?.path();
-        let (Some(name), Some("yaml")) = (file.file_stem().and_then(|s| s.to_str()), file.extension().and_then(|e| e.to_str()))
+        let (Some(name), Some("yaml")) =
+            (file.file_stem().and_then(|s| s.to_str()), file.extension().and_then(|e| e.to_str()))
         else {
             continue;
         };

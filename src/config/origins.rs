@@ -23,7 +23,8 @@ impl Origins {
         let mut at = path;
         loop {
             let below = |key: &str| key.strip_prefix(at).is_some_and(|rest| rest.starts_with(['.', '[']));
-            let nearest = self.0.get(at).or_else(|| self.0.iter().find(|(key, _)| below(key)).map(|(_, origin)| origin));
+            let nearest =
+                self.0.get(at).or_else(|| self.0.iter().find(|(key, _)| below(key)).map(|(_, origin)| origin));
             if let Some(origin) = nearest {
                 return origin;
             }

@@ -64,17 +64,10 @@ pub struct Bar {
 impl HostFacts {
     /// The other functions in this one's IOMMU group, in order of address. Empty without a group.
     pub fn group_mates(&self, address: PciAddress) -> Vec<&PciFunction> {
-        let Some(group) = self
-            .pci
-            .get(&address)
-            .and_then(|function| function.iommu_group)
-        else {
+        let Some(group) = self.pci.get(&address).and_then(|function| function.iommu_group) else {
             return Vec::new();
         };
-        self.pci
-            .values()
-            .filter(|other| other.iommu_group == Some(group) && other.address != address)
-            .collect()
+        self.pci.values().filter(|other| other.iommu_group == Some(group) && other.address != address).collect()
     }
 }
 

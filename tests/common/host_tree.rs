@@ -78,14 +78,9 @@ fn parse(text: &str, nodes: &mut BTreeMap<PathBuf, Node>) {
             nodes.insert(folder.clone(), Node::Folder);
         } else if let Some((name, target)) = line.split_once(" -> ") {
             nodes.insert(folder.join(name), Node::Link(target.to_owned()));
-        } else if let Some((index, fields)) = line
-            .strip_prefix("resource[")
-            .and_then(|rest| rest.split_once("] = "))
-        {
+        } else if let Some((index, fields)) = line.strip_prefix("resource[").and_then(|rest| rest.split_once("] = ")) {
             let path = folder.join("resource");
-            let node = nodes
-                .entry(path)
-                .or_insert_with(|| Node::Resource(BTreeMap::new()));
+            let node = nodes.entry(path).or_insert_with(|| Node::Resource(BTreeMap::new()));
             let Node::Resource(lines) = node else {
                 panic!("resource is given in two ways: {line}");
             };

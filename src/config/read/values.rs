@@ -74,7 +74,10 @@ pub(crate) fn text(node: &Node) -> Read<String> {
     let text = &scalar(node, "a text")?.text;
     // U+FFFE and U+FFFF are no characters to XML, and a domain is where most texts end.
     match text.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
-        Some(c) => Err(format!("{} has the character {c:?}, which cannot be written to a domain: write one line of text", quote(text))),
+        Some(c) => Err(format!(
+            "{} has the character {c:?}, which cannot be written to a domain: write one line of text",
+            quote(text)
+        )),
         None => Ok(text.clone()),
     }
 }
