@@ -89,13 +89,14 @@ fn slot(findings: &mut Findings<'_>, machine: Machine, models: &HashMap<u32, Str
         _ => "pci-root",
     };
     let model = models.get(&bus).map_or(default, String::as_str);
-    let place = findings.place(device);
     match model {
         "pcie-root-port" | "pcie-switch-downstream-port" if at.slot() != 0 => {
+            let place = findings.place(device);
             findings
                 .add("pci-slot", format!("{place} is at {at}, but bus {bus:#04x} is a {model}, which has slot 0 only"));
         }
         "pcie-root" | "pci-root" | "pci-bridge" | "pcie-to-pci-bridge" if at.slot() == 0 => {
+            let place = findings.place(device);
             findings.add(
                 "pci-slot",
                 format!("{place} is at {at}, but slot 0 of bus {bus:#04x} ({model}) is reserved; use 1 to 1f"),
@@ -106,6 +107,7 @@ fn slot(findings: &mut Findings<'_>, machine: Machine, models: &HashMap<u32, Str
     let fixed = machine == Machine::Q35 && bus == 0 && at.slot() == 0x1f;
     let sata = findings.doc.attribute(device, "type").as_deref() == Some("sata");
     if fixed && (matches!(at.function(), 0 | 3) || (at.function() == 2 && !sata)) {
+        let place = findings.place(device);
         findings.add(
             "pci-reserved",
             format!("{place} is at {at}, which q35 itself occupies (ISA bridge, SATA, SMBus); use another slot"),
@@ -119,10 +121,9 @@ fn function(findings: &mut Findings<'_>, placed: &HashMap<PciAddress, Element>, 
         return;
     }
     let doc = findings.doc;
-    let place = findings.place(device);
     match at.with_function(0).and_then(|first| placed.get(&first)) {
         Some(first) if is_single(doc, *first) => {
-            let first = findings.place(*first);
+            let (place, first) = (findings.place(device), findings.place(*first));
             findings.add(
                 "multifunction",
                 format!(
@@ -133,6 +134,7 @@ fn function(findings: &mut Findings<'_>, placed: &HashMap<PciAddress, Element>, 
         }
         Some(_) => {}
         None if kind(doc, device).is_some() => {
+            let place = findings.place(device);
             findings.add("function-zero", format!(
                 "{place} is at {at}, but no device is function 0 of that slot, so the guest does not look for it; start at function 0"
             ));
