@@ -3,79 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::cases::{Case, Stage, cases, golden};
 use crate::embed::{Doc, Libvirt, Verdict};
 use crate::schema;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Define,
-    LossInDumpxml,
-    Native,
-    LossInArgv,
-    Session,
-    Start,
-}
-
-#[derive(Debug)]
-struct Case {
-    name: String,
-    domain: Vec<u8>,
-    /// More than one where libvirt's versions differ.
-    stages: Vec<Stage>,
-    /// For a refusal, texts of which one must be in libvirt's; for a loss, `- gone` and `+ there`.
-    says: Vec<String>,
-}
-
-fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(folder)
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = fs::read_dir(golden("check"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let read = |file: &str| {
-                fs::read_to_string(path.join(file)).unwrap_or_else(|e| panic!("{name}/{file}: {e}"))
-            };
-            let how = read("how.txt");
-            let stages = how
-                .lines()
-                .find_map(|line| line.strip_prefix("stage: "))
-                .expect("how.txt begins with stage");
-            let stages = stages
-                .split('|')
-                .map(|stage| match stage {
-                    "define" => Stage::Define,
-                    "loss-dumpxml" => Stage::LossInDumpxml,
-                    "native" => Stage::Native,
-                    "loss-argv" => Stage::LossInArgv,
-                    "session" => Stage::Session,
-                    "start" => Stage::Start,
-                    other => panic!("{name}: unknown stage {other}"),
-                })
-                .collect();
-            let says: Vec<String> = read("libvirt.txt").lines().map(ToOwned::to_owned).collect();
-            assert!(!says.is_empty(), "{name}: nothing in libvirt.txt");
-            let domain = read("domain.xml").into_bytes();
-            Case {
-                name,
-                domain,
-                stages,
-                says,
-            }
-        })
-        .collect();
-    cases.sort_by(|a, b| a.name.cmp(&b.name));
-    cases
-}
 
 /// All verdicts on a set of domains; `start` only where asked, because it takes two seconds each.
 #[derive(Debug)]
