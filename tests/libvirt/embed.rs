@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -64,9 +64,10 @@ impl Libvirt {
              namespaces = []\nseccomp_sandbox = 0\nstdio_handler = \"file\"\nremember_owner = 0\n"
         );
         fs::write(path.join("etc/qemu.conf"), conf).unwrap();
-        compile_preload(&path.join("preload.so"));
+        compile("preload.c", &["-shared", "-fPIC"], &path.join("preload.so"));
+        compile("reap.c", &[], &path.join("reap"));
         if switch_to.is_some() {
-            for below in ["", "etc", "docs", "etc/qemu.conf", "preload.so"] {
+            for below in ["", "etc", "docs", "etc/qemu.conf", "preload.so", "reap"] {
                 chown(path.join(below), Some(uid), Some(uid)).unwrap();
             }
         }
@@ -179,14 +180,11 @@ impl Drop for Libvirt {
     }
 }
 
-fn compile_preload(to: &Path) {
-    let source: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/libvirt/preload.c"]
-        .iter()
-        .collect();
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
-        .args([to, &source])
-        .status()
-        .expect("a C compiler (cc)");
+fn compile(source: &str, options: &[&str], to: &Path) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libvirt");
+    let mut command = Command::new("cc");
+    command.args(["-Wall", "-Wextra", "-Werror"]).args(options);
+    command.arg("-o").args([to, &folder.join(source)]);
+    let status = command.status().expect("a C compiler (cc)");
     assert!(status.success(), "cc: {status}");
 }

@@ -63,6 +63,7 @@ pub(crate) fn call(
     let root = root.display();
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", &seconds.to_string()]);
+    command.arg(format!("{root}/reap"));
     if let Some(uid) = user.map(|uid| uid.to_string()) {
         command.args(["setpriv", "--reuid", &uid, "--regid", &uid]);
         command.arg("--clear-groups");
