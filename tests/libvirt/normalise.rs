@@ -6,7 +6,10 @@ use std::ops::Range;
 use roxmltree::{Document, Node, ParsingOptions};
 
 fn parse(xml: &[u8]) -> Result<Document<'_>, String> {
-    let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
+    parse_text(std::str::from_utf8(xml).map_err(|error| error.to_string())?)
+}
+
+fn parse_text(text: &str) -> Result<Document<'_>, String> {
     let options = ParsingOptions {
         allow_dtd: true,
         ..ParsingOptions::default()
@@ -86,7 +89,9 @@ pub(crate) fn for_schema(xml: &[u8]) -> Result<Vec<u8>, String> {
 
 /// What virsh can call the domain: its UUID, which libvirt also takes from SMBIOS, else its name.
 pub(crate) fn identity(xml: &[u8]) -> Option<String> {
-    let doc = parse(xml).ok()?;
+    // Also of a document in another encoding: a libvirt that takes it must be able to forget it again.
+    let text = String::from_utf8_lossy(xml);
+    let doc = parse_text(&text).ok()?;
     let text = |nodes: Vec<Node<'_, '_>>| {
         nodes
             .first()
@@ -139,4 +144,6 @@ fn a_domain_is_called_by_uuid_then_smbios_then_name() {
     );
     assert_eq!(id("<domain><name>c</name></domain>").as_deref(), Some("c"));
     assert_eq!(id("<domain>"), None);
+    let latin1 = b"<domain><title>caf\xe9</title><name>c</name></domain>";
+    assert_eq!(identity(latin1).as_deref(), Some("c"));
 }
