@@ -160,10 +160,13 @@ fn libvirt_and_qemu_take_the_sound_neighbours() {
         .iter()
         .map(|(name, xml)| (name.as_str(), xml.as_slice()))
         .collect();
-    // What needs hardware, or a place for variables that only exists in a pod, cannot be started here.
+    // What needs hardware, or a place for variables that only exists in a pod, cannot be started here; shared memory
+    // would stay in /dev/shm.
     let startable = |xml: &[u8]| {
         let text = String::from_utf8_lossy(xml);
-        !text.contains("<hostdev") && !text.contains("<nvram")
+        !["<hostdev", "<nvram", "<shmem"]
+            .iter()
+            .any(|tag| text.contains(tag))
     };
     let starts: Vec<Doc<'_>> = docs
         .iter()
