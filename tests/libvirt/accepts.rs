@@ -34,17 +34,9 @@ pub(crate) struct Report {
 impl Report {
     /// Fails with all refusals at once.
     pub(crate) fn assert_accepted(&self) {
-        let list: Vec<String> = self
-            .refused
-            .iter()
-            .map(|(name, stage, why)| format!("{name}: {stage:?}: {why}"))
-            .collect();
-        assert!(
-            list.is_empty(),
-            "libvirt refuses {} outputs:\n{}",
-            list.len(),
-            list.join("\n")
-        );
+        let list: Vec<String> =
+            self.refused.iter().map(|(name, stage, why)| format!("{name}: {stage:?}: {why}")).collect();
+        assert!(list.is_empty(), "libvirt refuses {} outputs:\n{}", list.len(), list.join("\n"));
     }
 }
 
@@ -55,19 +47,13 @@ pub(crate) fn accepts(libvirt: &Libvirt, outputs: &[Output]) -> Report {
     let mut report = Report::default();
     let mut good: Vec<&Output> = outputs.iter().collect();
     for (stage, judge) in [
-        (
-            Stage::Define,
-            &(|docs: &[Doc<'_>]| libvirt.define(docs)) as &dyn Fn(&[Doc<'_>]) -> Vec<Verdict>,
-        ),
+        (Stage::Define, &(|docs: &[Doc<'_>]| libvirt.define(docs)) as &dyn Fn(&[Doc<'_>]) -> Vec<Verdict>),
         (Stage::Native, &|docs| libvirt.native(docs)),
         (Stage::Schema, &schema::validate),
     ] {
         let begun = Instant::now();
         if stage == Stage::Schema {
-            let before: Vec<Doc<'_>> = good
-                .iter()
-                .map(|o| (o.name.as_str(), o.before.as_slice()))
-                .collect();
+            let before: Vec<Doc<'_>> = good.iter().map(|o| (o.name.as_str(), o.before.as_slice())).collect();
             let mut verdicts = schema::validate(&before).into_iter();
             let mut valid = |o: &&Output| {
                 let valid = verdicts.next().is_some_and(|verdict| verdict.is_ok());
@@ -78,20 +64,15 @@ pub(crate) fn accepts(libvirt: &Libvirt, outputs: &[Output]) -> Report {
             };
             good.retain(&mut valid);
         }
-        let after: Vec<Doc<'_>> = good
-            .iter()
-            .map(|o| (o.name.as_str(), o.after.as_slice()))
-            .collect();
+        let after: Vec<Doc<'_>> = good.iter().map(|o| (o.name.as_str(), o.after.as_slice())).collect();
         let mut verdicts = judge(&after).into_iter();
-        good.retain(
-            |o| match verdicts.next().expect("one verdict per document") {
-                Ok(_) => true,
-                Err(why) => {
-                    report.refused.push((o.name.clone(), stage, why));
-                    false
-                }
-            },
-        );
+        good.retain(|o| match verdicts.next().expect("one verdict per document") {
+            Ok(_) => true,
+            Err(why) => {
+                report.refused.push((o.name.clone(), stage, why));
+                false
+            }
+        });
         report.took.push((stage, begun.elapsed()));
     }
     report

@@ -24,9 +24,7 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -36,14 +34,10 @@ pub(crate) fn cases() -> Vec<Case> {
         .filter(|path| path.is_dir())
         .map(|path| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let read = |file: &str| {
-                fs::read_to_string(path.join(file)).unwrap_or_else(|e| panic!("{name}/{file}: {e}"))
-            };
+            let read =
+                |file: &str| fs::read_to_string(path.join(file)).unwrap_or_else(|e| panic!("{name}/{file}: {e}"));
             let how = read("how.txt");
-            let stages = how
-                .lines()
-                .find_map(|line| line.strip_prefix("stage: "))
-                .expect("how.txt begins with stage");
+            let stages = how.lines().find_map(|line| line.strip_prefix("stage: ")).expect("how.txt begins with stage");
             let stages = stages
                 .split('|')
                 .map(|stage| match stage {
@@ -59,12 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
             let says: Vec<String> = read("libvirt.txt").lines().map(ToOwned::to_owned).collect();
             assert!(!says.is_empty(), "{name}: nothing in libvirt.txt");
             let domain = read("domain.xml").into_bytes();
-            Case {
-                name,
-                domain,
-                stages,
-                says,
-            }
+            Case { name, domain, stages, says }
         })
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));

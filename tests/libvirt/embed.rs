@@ -36,11 +36,7 @@ impl Libvirt {
     /// A libvirt in session mode.
     pub(crate) fn session() -> Self {
         let uid = fs::metadata("/proc/self").expect("/proc").uid();
-        if uid == 0 {
-            Self::new(NOBODY, Some(NOBODY))
-        } else {
-            Self::new(uid, None)
-        }
+        if uid == 0 { Self::new(NOBODY, Some(NOBODY)) } else { Self::new(uid, None) }
     }
 
     /// Whether session-mode rules do not apply.
@@ -50,10 +46,7 @@ impl Libvirt {
 
     fn new(uid: u32, switch_to: Option<u32>) -> Self {
         // A short path: a UNIX socket's name (the monitor, below the domain's name) has 108 bytes.
-        let root = tempfile::Builder::new()
-            .prefix("vt-")
-            .tempdir()
-            .expect("temporary directory");
+        let root = tempfile::Builder::new().prefix("vt-").tempdir().expect("temporary directory");
         let path = root.path();
         fs::create_dir(path.join("etc")).unwrap();
         fs::create_dir(path.join("docs")).unwrap();
@@ -71,21 +64,14 @@ impl Libvirt {
                 chown(path.join(below), Some(uid), Some(uid)).unwrap();
             }
         }
-        Self {
-            root,
-            uid,
-            switch_to,
-        }
+        Self { root, uid, switch_to }
     }
 
     /// Defines each document and gives libvirt's own form of it (addresses assigned, defaults filled in).
     pub(crate) fn define(&self, docs: &[Doc<'_>]) -> Vec<Verdict> {
         let as_it_is = |xml: &[u8]| Ok(xml.to_vec());
         self.batch(docs, 60, None, as_it_is, |file, id| match id {
-            Some(id) => (
-                format!("define {file}; dumpxml '{id}';"),
-                format!("undefine --nvram '{id}';"),
-            ),
+            Some(id) => (format!("define {file}; dumpxml '{id}';"), format!("undefine --nvram '{id}';")),
             None => (format!("define {file};"), String::new()),
         })
     }
@@ -95,13 +81,9 @@ impl Libvirt {
     /// libvirt replaces NICs by tap NICs without alias and address here, so nothing about a NIC shows.
     pub(crate) fn native(&self, docs: &[Doc<'_>]) -> Vec<Verdict> {
         let preload = self.root.path().join("preload.so");
-        self.batch(
-            docs,
-            60,
-            Some(&preload),
-            normalise::for_native,
-            |file, _| (format!("domxml-to-native qemu-argv {file};"), String::new()),
-        )
+        self.batch(docs, 60, Some(&preload), normalise::for_native, |file, _| {
+            (format!("domxml-to-native qemu-argv {file};"), String::new())
+        })
     }
 
     /// Starts each document's QEMU, stopped before its first instruction, and destroys it.
@@ -110,10 +92,7 @@ impl Libvirt {
         let seconds = 60 + 10 * docs.len();
         self.batch(docs, seconds, None, normalise::for_native, |file, id| {
             let id = id.expect("only a domain with a name or UUID can be started");
-            (
-                format!("define {file}; start --paused '{id}';"),
-                format!("destroy '{id}'; undefine --nvram '{id}';"),
-            )
+            (format!("define {file}; start --paused '{id}';"), format!("destroy '{id}'; undefine --nvram '{id}';"))
         })
     }
 
@@ -167,14 +146,10 @@ impl Drop for Libvirt {
             return;
         };
         for path in entries.flatten().map(|entry| entry.path()) {
-            let is_a_guest =
-                path.extension().is_some_and(|e| e == "pid") && !path.ends_with("driver.pid");
+            let is_a_guest = path.extension().is_some_and(|e| e == "pid") && !path.ends_with("driver.pid");
             if let Some(pid) = is_a_guest.then(|| fs::read_to_string(&path).ok()).flatten() {
                 // Already gone is fine.
-                let _ = Command::new("kill")
-                    .args(["-9", pid.trim()])
-                    .stderr(Stdio::null())
-                    .status();
+                let _ = Command::new("kill").args(["-9", pid.trim()]).stderr(Stdio::null()).status();
             }
         }
     }

@@ -8,20 +8,14 @@ use crate::embed::Libvirt;
 
 /// All XML files of a folder below `tests/data` that a filter takes, by name.
 pub(crate) fn data(folder: &str, takes: impl Fn(&str) -> bool) -> Vec<Output> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut found: Vec<Output> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();
             let xml = (name.ends_with(".xml") && takes(&name)).then(|| fs::read(&path).unwrap())?;
-            Some(Output {
-                name,
-                before: xml.clone(),
-                after: xml,
-            })
+            Some(Output { name, before: xml.clone(), after: xml })
         })
         .collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -46,11 +40,7 @@ fn libvirt_takes_what_kubevirt_sends() {
 fn session_mode_takes_what_kubevirt_sends() {
     let inputs = data("kubevirt", |name| !name.contains(".target."));
     let report = accepts(&Libvirt::session(), &inputs);
-    println!(
-        "{} inputs of KubeVirt in session mode: {:?}",
-        inputs.len(),
-        report.took
-    );
+    println!("{} inputs of KubeVirt in session mode: {:?}", inputs.len(), report.took);
     report.assert_accepted();
 }
 
@@ -61,38 +51,22 @@ fn libvirt_takes_adversarial_documents() {
     let report = accepts(&Libvirt::embed(), &inputs);
     println!("{} adversarial inputs: {:?}", inputs.len(), report.took);
     // libvirt 12.8 defines it, 11.3 does not; it is not UTF-8, so that this harness cannot prepare it for later stages.
-    let refused: Vec<_> = report
-        .refused
-        .iter()
-        .map(|(name, stage, _)| (name.as_str(), *stage))
-        .collect();
-    assert!(
-        matches!(
-            refused.as_slice(),
-            [("latin1.xml", Stage::Define | Stage::Native)]
-        ),
-        "{:?}",
-        report.refused
-    );
-    assert_eq!(
-        report.schema_says_nothing,
-        ["dup-toplevel.xml", "unknown-elements.xml"]
-    );
+    let refused: Vec<_> = report.refused.iter().map(|(name, stage, _)| (name.as_str(), *stage)).collect();
+    assert!(matches!(refused.as_slice(), [("latin1.xml", Stage::Define | Stage::Native)]), "{:?}", report.refused);
+    assert_eq!(report.schema_says_nothing, ["dup-toplevel.xml", "unknown-elements.xml"]);
 }
 
 #[test]
 #[ignore = "needs libvirt 11 and QEMU"]
 fn a_refusal_is_noticed_at_its_stage_and_the_rest_still_judged() {
     let xml = |devices: &str| {
-        format!("<domain type='qemu'><name>t</name><memory>262144</memory><os><type arch='x86_64' machine='q35'>hvm\
-            </type></os><features><acpi/></features><devices>{devices}</devices></domain>")
-            .into_bytes()
+        format!(
+            "<domain type='qemu'><name>t</name><memory>262144</memory><os><type arch='x86_64' machine='q35'>hvm\
+            </type></os><features><acpi/></features><devices>{devices}</devices></domain>"
+        )
+        .into_bytes()
     };
-    let output = |name: &str, devices: &str| Output {
-        name: name.into(),
-        before: xml(""),
-        after: xml(devices),
-    };
+    let output = |name: &str, devices: &str| Output { name: name.into(), before: xml(""), after: xml(devices) };
     let report = accepts(
         &Libvirt::session(),
         &[
@@ -102,24 +76,7 @@ fn a_refusal_is_noticed_at_its_stage_and_the_rest_still_judged() {
             output("cut", "<iommu"),
         ],
     );
-    let refused: Vec<_> = report
-        .refused
-        .iter()
-        .map(|(name, stage, _)| (name.as_str(), *stage))
-        .collect();
-    assert_eq!(
-        refused,
-        [
-            ("model", Stage::Define),
-            ("cut", Stage::Define),
-            ("typo", Stage::Schema)
-        ]
-    );
-    assert!(
-        report.refused[0]
-            .2
-            .contains("Invalid value for attribute 'model'"),
-        "{:?}",
-        report.refused
-    );
+    let refused: Vec<_> = report.refused.iter().map(|(name, stage, _)| (name.as_str(), *stage)).collect();
+    assert_eq!(refused, [("model", Stage::Define), ("cut", Stage::Define), ("typo", Stage::Schema)]);
+    assert!(report.refused[0].2.contains("Invalid value for attribute 'model'"), "{:?}", report.refused);
 }

@@ -10,10 +10,7 @@ fn parse(xml: &[u8]) -> Result<Document<'_>, String> {
 }
 
 fn parse_text(text: &str) -> Result<Document<'_>, String> {
-    let options = ParsingOptions {
-        allow_dtd: true,
-        ..ParsingOptions::default()
-    };
+    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
     Document::parse_with_options(text, options).map_err(|error| error.to_string())
 }
 
@@ -25,9 +22,7 @@ fn find<'a, 'input>(doc: &'a Document<'input>, path: &[&str]) -> Vec<Node<'a, 'i
             .iter()
             .flat_map(|node| node.children())
             .filter(|node| {
-                node.is_element()
-                    && node.tag_name().namespace().is_none()
-                    && node.tag_name().name() == *name
+                node.is_element() && node.tag_name().namespace().is_none() && node.tag_name().name() == *name
             })
             .collect();
     }
@@ -70,19 +65,10 @@ pub(crate) fn for_schema(xml: &[u8]) -> Result<Vec<u8>, String> {
     let mut edits = Vec::new();
     for name in ["bios", "baseBoard", "chassis"] {
         let empty = |node: &&Node<'_, '_>| !node.has_children() && node.attributes().len() == 0;
-        edits.extend(
-            find(&doc, &["sysinfo", name])
-                .iter()
-                .filter(empty)
-                .map(|node| (node.range(), "")),
-        );
+        edits.extend(find(&doc, &["sysinfo", name]).iter().filter(empty).map(|node| (node.range(), "")));
     }
     for address in find(&doc, &["devices", "hostdev", "source", "address"]) {
-        edits.extend(
-            address
-                .attribute_node("type")
-                .map(|attribute| (attribute.range(), "")),
-        );
+        edits.extend(address.attribute_node("type").map(|attribute| (attribute.range(), "")));
     }
     Ok(replace(xml, edits))
 }
@@ -92,12 +78,7 @@ pub(crate) fn identity(xml: &[u8]) -> Option<String> {
     // Also of a document in another encoding: a libvirt that takes it must be able to forget it again.
     let text = String::from_utf8_lossy(xml);
     let doc = parse_text(&text).ok()?;
-    let text = |nodes: Vec<Node<'_, '_>>| {
-        nodes
-            .first()
-            .and_then(|node| node.text())
-            .map(ToOwned::to_owned)
-    };
+    let text = |nodes: Vec<Node<'_, '_>>| nodes.first().and_then(|node| node.text()).map(ToOwned::to_owned);
     let smbios = || {
         find(&doc, &["sysinfo", "system", "entry"])
             .into_iter()
@@ -105,9 +86,7 @@ pub(crate) fn identity(xml: &[u8]) -> Option<String> {
             .and_then(|entry| entry.text())
             .map(ToOwned::to_owned)
     };
-    text(find(&doc, &["uuid"]))
-        .or_else(smbios)
-        .or_else(|| text(find(&doc, &["name"])))
+    text(find(&doc, &["uuid"])).or_else(smbios).or_else(|| text(find(&doc, &["name"])))
 }
 
 #[test]
@@ -121,8 +100,7 @@ fn only_what_is_named_goes() {
 
     let xml = b"\xef\xbb\xbf<domain><sysinfo><bios></bios><chassis><entry/></chassis></sysinfo><devices><hostdev>\
         <source><address type='pci' bus='1'/></source><address type='pci'/></hostdev></devices></domain>";
-    let schema =
-        b"\xef\xbb\xbf<domain><sysinfo><chassis><entry/></chassis></sysinfo><devices><hostdev>\
+    let schema = b"\xef\xbb\xbf<domain><sysinfo><chassis><entry/></chassis></sysinfo><devices><hostdev>\
         <source><address  bus='1'/></source><address type='pci'/></hostdev></devices></domain>";
     assert_eq!(for_schema(xml).unwrap(), schema);
 }
@@ -131,17 +109,8 @@ fn only_what_is_named_goes() {
 fn a_domain_is_called_by_uuid_then_smbios_then_name() {
     let id = |xml: &str| identity(xml.as_bytes());
     let smbios = "<sysinfo><system><entry name='serial'>s</entry><entry name='uuid'>b</entry></system></sysinfo>";
-    assert_eq!(
-        id(&format!(
-            "<domain>{smbios}<name>c</name><uuid>a</uuid></domain>"
-        ))
-        .as_deref(),
-        Some("a")
-    );
-    assert_eq!(
-        id(&format!("<domain>{smbios}<name>c</name></domain>")).as_deref(),
-        Some("b")
-    );
+    assert_eq!(id(&format!("<domain>{smbios}<name>c</name><uuid>a</uuid></domain>")).as_deref(), Some("a"));
+    assert_eq!(id(&format!("<domain>{smbios}<name>c</name></domain>")).as_deref(), Some("b"));
     assert_eq!(id("<domain><name>c</name></domain>").as_deref(), Some("c"));
     assert_eq!(id("<domain>"), None);
     let latin1 = b"<domain><title>caf\xe9</title><name>c</name></domain>";

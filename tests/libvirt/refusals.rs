@@ -21,10 +21,7 @@ struct Verdicts {
 impl Verdicts {
     fn of(docs: &[Doc<'_>], starts: &[Doc<'_>]) -> Self {
         let by_name = |docs: &[Doc<'_>], verdicts: Vec<Verdict>| {
-            docs.iter()
-                .map(|(name, _)| (*name).to_owned())
-                .zip(verdicts)
-                .collect()
+            docs.iter().map(|(name, _)| (*name).to_owned()).zip(verdicts).collect()
         };
         let (system, session) = (Libvirt::embed(), Libvirt::session());
         let begun = Instant::now();
@@ -34,16 +31,9 @@ impl Verdicts {
             session: by_name(docs, session.native(docs)),
             start: BTreeMap::new(),
         };
-        println!(
-            "{} domains, define and native in both modes: {:?}",
-            docs.len(),
-            begun.elapsed()
-        );
+        println!("{} domains, define and native in both modes: {:?}", docs.len(), begun.elapsed());
         let begun = Instant::now();
-        let verdicts = Self {
-            start: by_name(starts, system.start(starts)),
-            ..verdicts
-        };
+        let verdicts = Self { start: by_name(starts, system.start(starts)), ..verdicts };
         println!("{} starts: {:?}", starts.len(), begun.elapsed());
         verdicts
     }
@@ -56,9 +46,7 @@ impl Verdicts {
             Stage::Session => &self.session,
             Stage::Start => &self.start,
         };
-        of.get(name)
-            .cloned()
-            .unwrap_or_else(|| panic!("{name} was not run at {stage:?}"))
+        of.get(name).cloned().unwrap_or_else(|| panic!("{name} was not run at {stage:?}"))
     }
 
     /// Whether the case is confirmed at this stage, with what libvirt said if it is not.
@@ -66,15 +54,12 @@ impl Verdicts {
         let verdict = self.at(stage, &case.name);
         if matches!(stage, Stage::LossInDumpxml | Stage::LossInArgv) {
             let text = verdict.map_err(|error| format!("refused instead of lost: {error}"))?;
-            let wrong = case
-                .says
-                .iter()
-                .find(|line| match line.split_at_checked(2) {
-                    Some(("- ", gone)) => text.contains(gone),
-                    Some(("+ ", there)) => !text.contains(there),
-                    // A text for the versions that refuse.
-                    _ => false,
-                });
+            let wrong = case.says.iter().find(|line| match line.split_at_checked(2) {
+                Some(("- ", gone)) => text.contains(gone),
+                Some(("+ ", there)) => !text.contains(there),
+                // A text for the versions that refuse.
+                _ => false,
+            });
             return wrong.map_or(Ok(()), |line| Err(format!("not so: `{line}` in {text}")));
         }
         match verdict {
@@ -89,32 +74,17 @@ impl Verdicts {
 #[ignore = "needs libvirt 11 and QEMU"]
 fn libvirt_or_qemu_refuses_every_case_of_check() {
     let cases = cases();
-    let docs: Vec<Doc<'_>> = cases
-        .iter()
-        .map(|case| (case.name.as_str(), case.domain.as_slice()))
-        .collect();
-    let starts: Vec<Doc<'_>> = cases
-        .iter()
-        .zip(&docs)
-        .filter(|(case, _)| case.stages.contains(&Stage::Start))
-        .map(|(_, doc)| *doc)
-        .collect();
+    let docs: Vec<Doc<'_>> = cases.iter().map(|case| (case.name.as_str(), case.domain.as_slice())).collect();
+    let starts: Vec<Doc<'_>> =
+        cases.iter().zip(&docs).filter(|(case, _)| case.stages.contains(&Stage::Start)).map(|(_, doc)| *doc).collect();
     let verdicts = Verdicts::of(&docs, &starts);
     let privileged = Libvirt::embed().privileged();
 
     let mut wrong = Vec::new();
     for case in &cases {
-        let answers: Vec<_> = case
-            .stages
-            .iter()
-            .map(|stage| (stage, verdicts.confirms(*stage, case)))
-            .collect();
+        let answers: Vec<_> = case.stages.iter().map(|stage| (stage, verdicts.confirms(*stage, case))).collect();
         if answers.iter().all(|(_, answer)| answer.is_err()) {
-            wrong.extend(
-                answers
-                    .iter()
-                    .map(|(stage, answer)| format!("{} at {stage:?}: {answer:?}", case.name)),
-            );
+            wrong.extend(answers.iter().map(|(stage, answer)| format!("{} at {stage:?}: {answer:?}", case.name)));
             continue;
         }
         // It must be *this* rule: whatever comes before the stage has nothing against the domain.
@@ -126,20 +96,11 @@ fn libvirt_or_qemu_refuses_every_case_of_check() {
                 && !same
                 && let Err(error) = verdicts.at(earlier, &case.name)
             {
-                wrong.push(format!(
-                    "{} was refused at {earlier:?} already: {error}",
-                    case.name
-                ));
+                wrong.push(format!("{} was refused at {earlier:?} already: {error}", case.name));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} cases:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -148,31 +109,17 @@ fn libvirt_and_qemu_take_the_sound_neighbours() {
     let mut docs: Vec<(String, Vec<u8>)> = fs::read_dir(golden("check-sound"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            (
-                path.file_stem().unwrap().to_string_lossy().into_owned(),
-                fs::read(&path).unwrap(),
-            )
-        })
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
         .collect();
     docs.sort();
-    let docs: Vec<Doc<'_>> = docs
-        .iter()
-        .map(|(name, xml)| (name.as_str(), xml.as_slice()))
-        .collect();
+    let docs: Vec<Doc<'_>> = docs.iter().map(|(name, xml)| (name.as_str(), xml.as_slice())).collect();
     // What needs hardware, or a place for variables that only exists in a pod, cannot be started here; shared memory
     // would stay in /dev/shm.
     let startable = |xml: &[u8]| {
         let text = String::from_utf8_lossy(xml);
-        !["<hostdev", "<nvram", "<shmem"]
-            .iter()
-            .any(|tag| text.contains(tag))
+        !["<hostdev", "<nvram", "<shmem"].iter().any(|tag| text.contains(tag))
     };
-    let starts: Vec<Doc<'_>> = docs
-        .iter()
-        .copied()
-        .filter(|(_, xml)| startable(xml))
-        .collect();
+    let starts: Vec<Doc<'_>> = docs.iter().copied().filter(|(_, xml)| startable(xml)).collect();
     let verdicts = Verdicts::of(&docs, &starts);
     let mut wrong = Vec::new();
     for (name, _) in &docs {
@@ -184,11 +131,7 @@ fn libvirt_and_qemu_take_the_sound_neighbours() {
         }
     }
     for ((name, _), verdict) in docs.iter().zip(schema::validate(&docs)) {
-        wrong.extend(
-            verdict
-                .err()
-                .map(|error| format!("{name} in the schema: {error}")),
-        );
+        wrong.extend(verdict.err().map(|error| format!("{name} in the schema: {error}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -13,10 +13,7 @@ const SCHEMA: &str = "/usr/share/libvirt/schemas/domain.rng";
 pub(crate) fn validate(docs: &[Doc<'_>]) -> Vec<Verdict> {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new("xmllint");
-    command
-        .args(["--noout", "--nonet", "--relaxng", SCHEMA])
-        .stdin(Stdio::null())
-        .current_dir(directory.path());
+    command.args(["--noout", "--nonet", "--relaxng", SCHEMA]).stdin(Stdio::null()).current_dir(directory.path());
     let problems: Vec<Option<String>> = docs
         .iter()
         .enumerate()
@@ -44,9 +41,5 @@ pub(crate) fn validate(docs: &[Doc<'_>]) -> Vec<Verdict> {
             _ => Err(lines.join("\n")),
         }
     };
-    problems
-        .into_iter()
-        .enumerate()
-        .map(|(number, problem)| verdict(number, problem))
-        .collect()
+    problems.into_iter().enumerate().map(|(number, problem)| verdict(number, problem)).collect()
 }

@@ -13,11 +13,7 @@ pub(crate) const PER_CALL: usize = 100;
 const END: &str = "@@virt-tailor-end@@";
 
 /// What virsh says itself, around libvirt's own words or after the first failure.
-const NOT_LIBVIRT: [&str; 3] = [
-    "Failed to define",
-    "Failed to start",
-    "failed to get domain",
-];
+const NOT_LIBVIRT: [&str; 3] = ["Failed to define", "Failed to start", "failed to get domain"];
 
 fn begin(number: usize) -> String {
     format!("@@virt-tailor-{number}@@")
@@ -37,10 +33,7 @@ pub(crate) fn verdict(output: &str, number: usize) -> Verdict {
         .unwrap_or_else(|| panic!("virsh never came to document {number}:\n{output}"))
         .0;
     // Only at the start of a line: a dumped document may have such words in it.
-    let mut errors = section
-        .lines()
-        .skip_while(|line| !line.starts_with("error: "))
-        .peekable();
+    let mut errors = section.lines().skip_while(|line| !line.starts_with("error: ")).peekable();
     if errors.peek().is_none() {
         return Ok(section.trim().to_owned());
     }
@@ -53,13 +46,7 @@ pub(crate) fn verdict(output: &str, number: usize) -> Verdict {
 
 /// Runs virsh once, on a root directory and as a user, and gives stdout and stderr as one text in the order in which
 /// they were written.
-pub(crate) fn call(
-    root: &Path,
-    user: Option<u32>,
-    script: &str,
-    seconds: usize,
-    preload: Option<&Path>,
-) -> String {
+pub(crate) fn call(root: &Path, user: Option<u32>, script: &str, seconds: usize, preload: Option<&Path>) -> String {
     let root = root.display();
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", &seconds.to_string()]);
@@ -88,20 +75,14 @@ pub(crate) fn call(
     let status = child.wait().unwrap();
     let output = String::from_utf8_lossy(&output).into_owned();
     // virsh itself ends with 1 whenever one of its commands failed.
-    assert!(
-        matches!(status.code(), Some(0 | 1)),
-        "virsh: {status} after at most {seconds} s:\n{output}"
-    );
+    assert!(matches!(status.code(), Some(0 | 1)), "virsh: {status} after at most {seconds} s:\n{output}");
     output
 }
 
 /// The first CPU that we may run on.
 fn first_cpu() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-        .expect("Cpus_allowed_list");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("Cpus_allowed_list");
     let digits = list.trim().chars().take_while(char::is_ascii_digit);
     digits.collect()
 }
