@@ -5,7 +5,7 @@ use virt_tailor::domain::{self, Domain, LibvirtMode, mutate};
 
 /// A vIOMMU with virtio devices behind it, limits, CPU, features and a QEMU argument; with `devices` also the settings of the
 /// workstation sample's GPU.
-pub fn resolved(devices: bool) -> Resolved {
+pub(crate) fn resolved(devices: bool) -> Resolved {
     let mut sets = vec![
         "viommu.model=intel",
         "viommu.virtioDevices=on",
@@ -32,7 +32,7 @@ pub fn resolved(devices: bool) -> Resolved {
 }
 
 /// Bytes to bytes.
-pub fn mutated(bytes: &[u8], profile: &Resolved) -> Vec<u8> {
+pub(crate) fn mutated(bytes: &[u8], profile: &Resolved) -> Vec<u8> {
     let request =
         domain::Request { profile, vm: None, host: None, libvirt: LibvirtMode::System, lock_confirmed: false };
     let outcome = mutate(Domain::parse(bytes).unwrap_or_else(|e| panic!("{e}")), &request);

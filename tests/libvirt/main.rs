@@ -8,6 +8,7 @@
 //! | [`schema`] | libvirt's RELAX NG schema |
 //! | [`accepts`] | "a real libvirt says yes", for documents that we changed |
 //! | [`inputs`] | the same for `tests/data` as it is |
+//! | [`outputs`] | everything virt-tailor makes of KubeVirt's domains, said yes to |
 //! | [`cases`] | `tests/golden/check`, read |
 //! | [`refusals`] | what those say: what `check` refuses, libvirt or QEMU refuses or loses too |
 //!
@@ -24,6 +25,10 @@ mod cases;
 mod embed;
 mod inputs;
 mod normalise;
+mod outputs;
 mod refusals;
 mod schema;
 mod virsh;
+
+#[path = "../common/host_tree.rs"]
+mod host_tree;
