@@ -1,5 +1,6 @@
-//! KubeVirt's own documents: the VMI as a hook receives it, and what its structs make of a domain.
+//! KubeVirt's own documents: the VMI as a hook receives it, what its structs make of a domain, and the user data of cloud-init.
 
+pub mod cloudinit;
 pub mod reduce;
 mod vmi;
 
