@@ -18,19 +18,20 @@ impl Origins {
         self.0.get(path).map(String::as_str)
     }
 
-    /// The origin of a field, else of the nearest field above or below it, else "the profile".
+    /// The origin of a field, else of the nearest field above it or beside it, else "the profile".
     pub fn of(&self, path: &str) -> &str {
         let mut at = path;
         loop {
-            if let Some(origin) = self.0.get(at) {
+            let below = |key: &str| key.strip_prefix(at).is_some_and(|rest| rest.starts_with(['.', '[']));
+            let nearest =
+                self.0.get(at).or_else(|| self.0.iter().find(|(key, _)| below(key)).map(|(_, origin)| origin));
+            if let Some(origin) = nearest {
                 return origin;
             }
             match at.rfind(['.', '[']) {
                 Some(cut) => at = &at[..cut],
-                None => break,
+                None => return "the profile",
             }
         }
-        let below = self.0.range(path.to_owned()..).next().filter(|(key, _)| key.starts_with(path));
-        below.map_or("the profile", |(_, origin)| origin)
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<
         ));
         return;
     }
-    let why = editor.why("viommu.model", format!("a {model} IOMMU for the guest"));
+    let why = editor.why("viommu.model", format!("the guest gets an IOMMU of model {model}"));
     let Some(parent) = editor.doc.child(editor.root(), "devices") else {
         editor.refuse("viommu: the domain has no <devices>");
         return;

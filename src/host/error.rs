@@ -22,6 +22,12 @@ pub enum HostError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something that sysfs always has is not there.
+    #[error("{path} is missing", path = path.display())]
+    Missing {
+        /// What is not there.
+        path: PathBuf,
+    },
     /// A file stands where sysfs has a folder or a link, or the other way round.
     #[error("{path} is not {expected}", path = path.display())]
     Shape {

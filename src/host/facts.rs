@@ -34,8 +34,8 @@ pub struct PciFunction {
     pub numa_node: Option<u32>,
     /// The memory BARs in use, from `resource`. A 64-bit BAR takes up two indices and is named by the lower.
     pub bars: Vec<Bar>,
-    /// Whether the kernel found a way to reset this function when it met it (an entry `reset`; it is
-    /// write-only, so copies of a tree tend to lose it).
+    /// Whether the kernel found a way to reset this function when it met it: there is an entry `reset`. (Write-only, so copies of a
+    /// tree tend to lose it.)
     pub reset: bool,
     /// `reset_method` split at blanks; `None` where the file is missing (before Linux 5.15, or no reset at all), empty where somebody
     /// has switched off all methods.
@@ -64,17 +64,10 @@ pub struct Bar {
 impl HostFacts {
     /// The other functions in this one's IOMMU group, in order of address. Empty without a group.
     pub fn group_mates(&self, address: PciAddress) -> Vec<&PciFunction> {
-        let Some(group) = self
-            .pci
-            .get(&address)
-            .and_then(|function| function.iommu_group)
-        else {
+        let Some(group) = self.pci.get(&address).and_then(|function| function.iommu_group) else {
             return Vec::new();
         };
-        self.pci
-            .values()
-            .filter(|other| other.iommu_group == Some(group) && other.address != address)
-            .collect()
+        self.pci.values().filter(|other| other.iommu_group == Some(group) && other.address != address).collect()
     }
 }
 

@@ -29,30 +29,17 @@ impl Folder {
     pub(super) fn open(root: &Path, shown: &Path) -> Result<Self, HostError> {
         let real = fs::canonicalize(shown).map_err(|source| read_error(shown, source))?;
         if !real.starts_with(root) {
-            return Err(HostError::Outside {
-                path: shown.to_owned(),
-                target: real,
-            });
+            return Err(HostError::Outside { path: shown.to_owned(), target: real });
         }
         if !real.is_dir() {
-            return Err(HostError::Shape {
-                path: shown.to_owned(),
-                expected: "a folder",
-            });
+            return Err(HostError::Shape { path: shown.to_owned(), expected: "a folder" });
         }
-        Ok(Self {
-            shown: shown.to_owned(),
-            real,
-        })
+        Ok(Self { shown: shown.to_owned(), real })
     }
 
     /// Names of what is in it, sorted so that of several faults the same one is reported every time.
     pub(super) fn names(&self) -> Result<Vec<std::ffi::OsString>, HostError> {
-        let list = || -> io::Result<Vec<_>> {
-            fs::read_dir(&self.real)?
-                .map(|entry| Ok(entry?.file_name()))
-                .collect()
-        };
+        let list = || -> io::Result<Vec<_>> { fs::read_dir(&self.real)?.map(|entry| Ok(entry?.file_name())).collect() };
         let mut names = list().map_err(|source| read_error(&self.shown, source))?;
         names.sort();
         Ok(names)
@@ -94,10 +81,7 @@ impl Folder {
         };
         match read() {
             Ok(Some(bytes)) => Ok(Some(bytes)),
-            Ok(None) => Err(HostError::Shape {
-                path: self.path_of(name),
-                expected: "a plain file",
-            }),
+            Ok(None) => Err(HostError::Shape { path: self.path_of(name), expected: "a plain file" }),
             Err(source) if is_gone(&source) => Ok(None),
             Err(source) => Err(read_error(&self.path_of(name), source)),
         }
@@ -108,10 +92,7 @@ impl Folder {
         let path = self.real.join(name);
         let target = match fs::symlink_metadata(&path) {
             Ok(metadata) if !metadata.is_symlink() => {
-                return Err(HostError::Shape {
-                    path: self.path_of(name),
-                    expected: "a link",
-                });
+                return Err(HostError::Shape { path: self.path_of(name), expected: "a link" });
             }
             Ok(_) => fs::read_link(&path),
             Err(source) => Err(source),
@@ -119,11 +100,7 @@ impl Folder {
         match target {
             Ok(target) => match target.file_name() {
                 Some(last) => Ok(Some(last.to_string_lossy().into_owned())),
-                None => Err(self.malformed(
-                    name,
-                    &target.to_string_lossy(),
-                    "a link that ends in a name",
-                )),
+                None => Err(self.malformed(name, &target.to_string_lossy(), "a link that ends in a name")),
             },
             Err(source) if is_gone(&source) => Ok(None),
             Err(source) => Err(read_error(&self.path_of(name), source)),
@@ -136,11 +113,7 @@ impl Folder {
         if shown.len() < text.len() {
             shown.push('…');
         }
-        HostError::Malformed {
-            path: self.path_of(name),
-            text: shown,
-            expected,
-        }
+        HostError::Malformed { path: self.path_of(name), text: shown, expected }
     }
 }
 
@@ -148,16 +121,11 @@ impl Folder {
 /// fs/kernfs/file.c).
 pub(super) fn is_gone(error: &io::Error) -> bool {
     const ENODEV: i32 = 19;
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    ) || error.raw_os_error() == Some(ENODEV)
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(ENODEV)
 }
 
 /// The error for what could not be read.
 pub(super) fn read_error(path: &Path, source: io::Error) -> HostError {
-    HostError::Read {
-        path: path.to_owned(),
-        source,
-    }
+    HostError::Read { path: path.to_owned(), source }
 }

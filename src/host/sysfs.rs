@@ -27,9 +27,7 @@ const CONFIG_LIMIT: u64 = 64;
 /// does not write there; a link leads out of `root`. Config space is the exception: what keeps it from being read (rights, a device in
 /// the wrong power state) only leaves the header type open.
 pub fn read_pci(root: &Path) -> Result<HostFacts, HostError> {
-    let no_root = || HostError::NoRoot {
-        root: root.to_owned(),
-    };
+    let no_root = || HostError::NoRoot { root: root.to_owned() };
     let sys = root.join("sys");
     match fs::metadata(&sys) {
         Ok(metadata) if metadata.is_dir() => (),
@@ -55,19 +53,12 @@ pub fn read_pci(root: &Path) -> Result<HostFacts, HostError> {
 }
 
 /// Reads one entry of the PCI devices; `None` if it is gone by the time it has been read.
-fn read_function(
-    root: &Path,
-    devices: &Path,
-    name: &OsStr,
-) -> Result<Option<PciFunction>, HostError> {
+fn read_function(root: &Path, devices: &Path, name: &OsStr) -> Result<Option<PciFunction>, HostError> {
     let entry = devices.join(name);
     let address = name
         .to_string_lossy()
         .parse()
-        .map_err(|source: PciAddressError| HostError::Name {
-            path: entry.clone(),
-            source,
-        })?;
+        .map_err(|source: PciAddressError| HostError::Name { path: entry.clone(), source })?;
     let function = Folder::open(root, &entry).and_then(|folder| read_folder(&folder, address));
     // The kernel removes this entry before what it leads to. So whatever was missing: with the entry still there it is a fault of
     // the tree (say, links captured without their targets), and without it the function has been unplugged.
@@ -93,27 +84,12 @@ fn read_folder(folder: &Folder, address: PciAddress) -> Result<PciFunction, Host
         vfio,
         iommu_group: folder
             .link_name("iommu_group")?
-            .map(|name| {
-                parse(
-                    folder,
-                    "iommu_group",
-                    &name,
-                    "a group number",
-                    values::number,
-                )
-            })
+            .map(|name| parse(folder, "iommu_group", &name, "a group number", values::number))
             .transpose()?,
         numa_node: optional(folder, "numa_node", "a NUMA node or -1", values::numa_node)?.flatten(),
-        bars: required(
-            folder,
-            "resource",
-            "six or more lines of start, end and flags",
-            values::bars,
-        )?,
+        bars: required(folder, "resource", "six or more lines of start, end and flags", values::bars)?,
         reset: folder.has("reset"),
-        reset_methods: folder
-            .text("reset_method")?
-            .map(|text| text.split_whitespace().map(str::to_owned).collect()),
+        reset_methods: folder.text("reset_method")?.map(|text| text.split_whitespace().map(str::to_owned).collect()),
         boot_vga: optional(folder, "boot_vga", "0 or 1", values::switch)?,
     })
 }
@@ -132,8 +108,7 @@ fn required<T>(
     expected: &'static str,
     value: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, HostError> {
-    optional(folder, name, expected, value)?
-        .ok_or_else(|| read_error(&folder.path_of(name), std::io::ErrorKind::NotFound.into()))
+    optional(folder, name, expected, value)?.ok_or_else(|| HostError::Missing { path: folder.path_of(name) })
 }
 
 /// An attribute that is there or not, by kernel and kind of device.
@@ -143,10 +118,7 @@ fn optional<T>(
     expected: &'static str,
     value: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, HostError> {
-    folder
-        .text(name)?
-        .map(|text| parse(folder, name, &text, expected, value))
-        .transpose()
+    folder.text(name)?.map(|text| parse(folder, name, &text, expected, value)).transpose()
 }
 
 /// A text as a value.

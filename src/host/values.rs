@@ -16,9 +16,7 @@ pub(super) fn hexadecimal(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
     // from_str_radix would take a sign.
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    plain
-        .then(|| u64::from_str_radix(digits, 16).ok())
-        .flatten()
+    plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
 
 /// A vendor or device id.
@@ -28,9 +26,7 @@ pub(super) fn id(text: &str) -> Option<u16> {
 
 /// A class code: 24 bits.
 pub(super) fn class(text: &str) -> Option<u32> {
-    u32::try_from(hexadecimal(text)?)
-        .ok()
-        .filter(|class| *class <= 0xff_ffff)
+    u32::try_from(hexadecimal(text)?).ok().filter(|class| *class <= 0xff_ffff)
 }
 
 /// A whole number without a sign.
@@ -139,12 +135,7 @@ mod tests {
     fn takes_memory_bars_only() {
         let memory = "0x000000e000000000 0x000000ffffffffff 0x000000000014220c";
         let size = 128 << 30;
-        let bar = Bar {
-            index: 0,
-            size,
-            wide: true,
-            prefetchable: true,
-        };
+        let bar = Bar { index: 0, size, wide: true, prefetchable: true };
         assert_eq!(resource(memory, 5), Some(vec![bar]));
         // Ports; the empty range at 0 and elsewhere.
         for none in [
@@ -167,12 +158,7 @@ mod tests {
     fn refuses_a_resource_file_of_another_shape() {
         assert_eq!(bars(""), None);
         assert_eq!(bars(&UNUSED.repeat(5)), None, "a line per BAR");
-        for line in [
-            "0x0 0x0",
-            "0x0 0x0 0x0 0x0",
-            "0x0 0x0 zero",
-            "0x2000 0x1000 0x40200",
-        ] {
+        for line in ["0x0 0x0", "0x0 0x0 0x0 0x0", "0x0 0x0 zero", "0x2000 0x1000 0x40200"] {
             assert_eq!(resource(line, 5), None, "{line}");
         }
     }
@@ -180,12 +166,7 @@ mod tests {
     #[test]
     fn header_types() {
         let mut config = [0u8; 64];
-        for (byte, kind) in [
-            (0x00, Some(0)),
-            (0x80, Some(0)),
-            (0x81, Some(1)),
-            (0xff, None),
-        ] {
+        for (byte, kind) in [(0x00, Some(0)), (0x80, Some(0)), (0x81, Some(1)), (0xff, None)] {
             config[0x0e] = byte;
             assert_eq!(header_type(&config), kind, "{byte:#x}");
         }

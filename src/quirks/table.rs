@@ -49,7 +49,8 @@ pub const QUIRKS: &[Quirk] = &[
         name: "no-reset",
         reason: "the device has no reset: after the VM stops it may not work again until the host is powered off",
         source: "Linux Documentation/ABI/testing/sysfs-bus-pci, reset_method",
-        matches: |function| function.reset_methods.as_ref().is_some_and(Vec::is_empty),
+        // Functions other than 0 are reset with their slot; most of them have no method of their own.
+        matches: |function| function.address.function() == 0 && !function.can_reset(),
         apply: |fitting| {
             Err(format!("{} offers no reset method; this is a warning, nothing is changed", fitting.facts.address))
         },

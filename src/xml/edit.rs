@@ -117,10 +117,13 @@ impl Document {
 
     fn insert(&mut self, parent: Element, after: Option<Element>, name: &str, ns: NsId) -> Element {
         let style = self.style_for(parent);
+        // Below a default namespace a bare name would be in it.
+        let undeclare = ns == NsId::NONE && self.binding(parent, "").is_some_and(|uri| !uri.is_empty());
+        let attrs = if undeclare { vec![("xmlns".to_owned(), String::new())] } else { Vec::new() };
         let made = u32::try_from(self.made.len()).unwrap_or(u32::MAX);
         self.made.push(Made {
             name: name.to_owned(),
-            attrs: Vec::new(),
+            attrs,
             text: None,
             lead: style.lead,
             close_tag: style.close_tag,

@@ -45,7 +45,12 @@ impl Document {
         let node = self.node(element);
         self.collect_attributes(element, node, edits);
         if let Some(text) = self.patches.get(&element.0).and_then(|patch| patch.text.as_deref()) {
-            self.replace_content(node, &encode_text(text), edits);
+            let mut inner = encode_text(text).into_owned();
+            let mut children = self.children(element).peekable();
+            if children.peek().is_some() && children.all(|child| self.node(child).is(MADE)) {
+                self.write_children(element, &mut inner);
+            }
+            self.replace_content(node, &inner, edits);
             return;
         }
         let mut live = false;
@@ -190,10 +195,9 @@ impl Document {
             return;
         }
         out.push('>');
+        out.push_str(&encode_text(text));
         if has_children {
             self.write_children(element, out);
-        } else {
-            out.push_str(&encode_text(text));
         }
         out.push_str("</");
         out.push_str(&made.name);

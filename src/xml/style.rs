@@ -38,7 +38,8 @@ impl Document {
         let end = node.open.0 as usize;
         let blank = self.text.as_bytes()[..end].iter().rev().take_while(|b| is_space(**b)).count();
         let run = end - blank;
-        if run > 0 && self.text.as_bytes()[run - 1] != b'>' {
+        let before = &self.text.as_bytes()[..run];
+        if run > 0 && (!before.ends_with(b">") || before.ends_with(b"]]>")) {
             return end;
         }
         match self.text.as_bytes()[run..end].iter().rposition(|b| *b == b'\n') {

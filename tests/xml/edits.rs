@@ -149,3 +149,51 @@ fn a_namespace_without_a_prefix_is_declared_on_the_root() {
     });
     assert_eq!(out, format!("<d><c xmlns='{QEMU}'><arg/></c></d>"));
 }
+
+/// Found by fuzzing: a bare name below a default namespace is in that namespace.
+#[test]
+fn a_new_element_in_no_namespace_stays_in_none() {
+    let input = "<d><k xmlns='urn:k'><u/></k></d>";
+    let out = edit(input, |d| {
+        let k = d.children(d.root()).next().unwrap();
+        let new = d.append(k, "n");
+        d.append(new, "below");
+    });
+    assert_eq!(out, "<d><k xmlns='urn:k'><u/><n xmlns=''><below/></n></k></d>");
+    let again = parse(out.as_bytes()).unwrap();
+    let k = again.children(again.root()).next().unwrap();
+    assert_eq!(again.namespace(again.child(k, "n").unwrap()), "");
+}
+
+/// Found by fuzzing: a child appended behind a text that was set must not take its place, nor get lost.
+#[test]
+fn a_child_after_set_text_keeps_both() {
+    let out = edit("<d>\n  <a/>\n</d>", |d| {
+        let a = d.child(d.root(), "a").unwrap();
+        d.set_text(a, "1 & 2");
+        d.append(a, "b");
+        let new = d.append(d.root(), "c");
+        d.set_text(new, "3");
+        d.append(new, "e");
+    });
+    let again = parse(out.as_bytes()).unwrap();
+    for (name, text, child) in [("a", "1 & 2", "b"), ("c", "3", "e")] {
+        let element = again.child(again.root(), name).unwrap();
+        assert_eq!(again.text(element).trim(), text, "{out}");
+        assert!(again.child(element, child).is_some(), "{out}");
+    }
+}
+
+/// Found by the property of edits: the white space behind a CDATA section is text, as it is behind plain text.
+#[test]
+fn removal_leaves_the_white_space_of_cdata() {
+    let remove = |input| {
+        edit(input, |d| {
+            let b = d.child(d.root(), "b").unwrap();
+            d.remove(b);
+        })
+    };
+    assert_eq!(remove("<a><![CDATA[1]]> <b/>2</a>"), "<a><![CDATA[1]]> 2</a>");
+    assert_eq!(remove("<a>1 <b/>2</a>"), "<a>1 2</a>");
+    assert_eq!(remove("<a><c/> <b/></a>"), "<a><c/></a>");
+}

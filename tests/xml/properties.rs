@@ -65,7 +65,8 @@ fn all(document: &Document) -> Vec<Element> {
     out
 }
 
-/// The tree as a text without white space, to compare what edits mean.
+/// The tree as a text without white space, to compare what edits mean: removing an element between two words of mixed content may
+/// take the gap along.
 fn meaning(document: &Document, element: Element, out: &mut String) {
     out.push_str(&format!("{{{}}}{}", document.namespace(element), document.local_name(element)));
     for (name, value) in document.attributes(element) {

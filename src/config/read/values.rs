@@ -72,8 +72,12 @@ pub(crate) fn on_off_auto(node: &Node) -> Read<OnOffAuto> {
 /// Any text in one line; a number or boolean is taken as it was written.
 pub(crate) fn text(node: &Node) -> Read<String> {
     let text = &scalar(node, "a text")?.text;
-    match text.chars().find(|c| c.is_control()) {
-        Some(c) => Err(format!("{} has the control character {c:?}: write one line of text", quote(text))),
+    // U+FFFE and U+FFFF are no characters to XML, and a domain is where most texts end.
+    match text.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+        Some(c) => Err(format!(
+            "{} has the character {c:?}, which cannot be written to a domain: write one line of text",
+            quote(text)
+        )),
         None => Ok(text.clone()),
     }
 }
