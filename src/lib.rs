@@ -10,10 +10,11 @@
 //! | [`config`] | what people write: DomainProfiles and annotations, merged and validated |
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
-//! | [`kubevirt`] | KubeVirt's own documents: the VMI as a hook receives it, its lossy read-back |
+//! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
+//! tokio and tonic live in `kubevirt::serve` alone.
 
 pub mod base;
 pub mod cli;
