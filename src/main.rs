@@ -9,7 +9,6 @@ use virt_tailor::commands::{self, Failure};
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("virt-tailor: this is a mistake of ours, please report it: {panic}");
-        #[expect(clippy::exit, reason = "a panic is exit code 70, whether panics unwind or not")]
         std::process::exit(i32::from(Failure::BUG));
     }));
     let cli = match Cli::try_parse() {

@@ -104,13 +104,15 @@ fn subjects(
     if let Some(viommu) = &profile.viommu {
         iommu::apply(editor, viommu, request);
     }
+    // Before anything counts the devices that need a PCI slot.
+    devices::apply(editor, &profile.devices);
     let has_iommu = iommu::iommus(&editor.doc).next().is_some();
     let mates = add_companions(editor, assigned, request, has_iommu);
     place_functions(editor, assigned, request, &mates);
     for device in assigned {
         apply_settings(editor, device);
     }
-    fit::multifunction(editor);
+    fit::multifunction(editor, assigned);
     if let Some(ports) = profile.pci.root_ports {
         pci::root_ports(editor, ports);
     }
@@ -120,7 +122,6 @@ fn subjects(
     memory::apply(editor, &profile.memory, request);
     firmware::apply(editor, &profile.firmware, window);
     cpu::apply(editor, &profile.cpu);
-    devices::apply(editor, &profile.devices);
     qemu::apply(editor, &profile.qemu);
 }
 

@@ -100,14 +100,20 @@ impl Asked {
 }
 
 /// What holds for every success: the output is well-formed, changes are named exactly if bytes differ, and once more changes nothing.
-pub(crate) fn assert_sound(asked: &Asked, input: &[u8], outcome: &Outcome, name: &str) {
-    Domain::parse(outcome.bytes.clone()).unwrap_or_else(|error| panic!("{name}: malformed output: {error}"));
+pub(crate) fn soundness(asked: &Asked, input: &[u8], outcome: &Outcome) -> Result<(), String> {
+    Domain::parse(outcome.bytes.clone()).map_err(|error| format!("malformed output: {error}"))?;
     let changed = outcome.bytes != input;
-    assert_eq!(changed, !outcome.changes.is_empty(), "{name}: bytes changed: {changed}, but {:#?}", outcome.changes);
-    let again = asked.run(&outcome.bytes).unwrap_or_else(|error| panic!("{name}: refused its own output: {error}"));
-    let moved = diff(&outcome.bytes, &again.bytes);
-    assert!(moved.is_empty(), "{name}: once more is not the same:\n{moved}");
-    assert!(again.changes.is_empty(), "{name}: once more changes nothing, but says {:#?}", again.changes);
+    if changed == outcome.changes.is_empty() {
+        return Err(format!("bytes changed: {changed}, but the changes are {:#?}", outcome.changes));
+    }
+    let again = asked.run(&outcome.bytes).map_err(|error| format!("refused its own output: {error}"))?;
+    if again.bytes != outcome.bytes {
+        return Err(format!("once more is not the same:\n{}", diff(&outcome.bytes, &again.bytes)));
+    }
+    if !again.changes.is_empty() {
+        return Err(format!("once more changes nothing, but says {:#?}", again.changes));
+    }
+    Ok(())
 }
 
 /// What differs, as a unified diff. Carriage returns and byte order marks stay as they are.
@@ -159,6 +165,11 @@ impl Golden {
             }
             None => fs::remove_file(path).unwrap(),
         }
+    }
+
+    /// Something else is wrong.
+    pub(crate) fn wrong(&mut self, what: String) {
+        self.wrong.push(what);
     }
 
     /// Fails if anything differs.

@@ -36,11 +36,11 @@ fn boot(findings: &mut Findings<'_>) {
                 format!("{place} is a mediated device; a VM cannot boot from it, so it may have no boot order"),
             );
         }
-        if number(&order).is_none_or(|order| order == 0) {
+        let Some(order) = number(&order).filter(|order| *order > 0) else {
             findings.add("boot-zero", format!("{place}: the boot order is {order:?}; it counts from 1"));
             continue;
-        }
-        orders.push((order.into_owned(), device));
+        };
+        orders.push((order, device));
     }
     let os = doc.child(doc.root(), "os");
     if let Some((_, device)) = orders.first()
@@ -157,7 +157,14 @@ fn overrides(findings: &mut Findings<'_>) {
     let known: Vec<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
     for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
         let name = doc.attribute(device, "alias").unwrap_or_default();
-        if !is_auto_alias(&name) && !(name.starts_with("ua-") && known.iter().any(|known| *known == name)) {
+        let kept = name.starts_with("ua-") && known.iter().any(|known| *known == name);
+        if !kept && !is_auto_alias(&name) {
+            if known.iter().any(|known| *known == name) {
+                findings.add("override-alias", format!(
+                    "qemu:override is for the device {name:?}, but libvirt replaces every alias that does not start with ua-, so it would silently ignore the override; change the alias"
+                ));
+                continue;
+            }
             let near = crate::base::did_you_mean(&name, known.iter().map(String::as_str));
             findings.add("override-alias", format!(
                 "qemu:override is for the device {name:?}, but no device has that alias{near}; libvirt would silently ignore it"
