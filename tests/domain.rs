@@ -14,3 +14,5 @@ mod properties;
 mod samples;
 #[path = "domain/support.rs"]
 mod support;
+#[path = "domain/tokens.rs"]
+mod tokens;
