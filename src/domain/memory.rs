@@ -99,8 +99,11 @@ fn needed(doc: &Document) -> Option<(u64, String)> {
     let (memory, what) = most_memory(doc)?;
     let iommu = iommus(doc).next().is_some();
     let factor = if iommu { devices } else { 1 };
-    let behind =
-        if iommu { format!("{devices} VFIO devices behind a vIOMMU") } else { "VFIO without a vIOMMU".to_owned() };
+    let behind = match (iommu, devices) {
+        (true, 1) => "1 VFIO device behind a vIOMMU".to_owned(),
+        (true, _) => format!("{devices} VFIO devices behind a vIOMMU"),
+        (false, _) => "VFIO without a vIOMMU".to_owned(),
+    };
     let need = memory.checked_mul(factor)?.checked_add(OVERHEAD)?;
     Some((need, format!("auto: {factor} x {what} of {} MiB + 1 GiB, for {behind}", memory >> 20)))
 }

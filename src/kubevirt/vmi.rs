@@ -169,6 +169,11 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, VmiError> {
             Error::DuplicateMappingKey { .. } => "a key stands here for the second time".to_owned(),
             Error::Eof { .. } => "the document ends too early".to_owned(),
             Error::Budget { .. } => "the document is nested too deep or too large".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("mapping") => {
+                "a map (key: value) is expected here".to_owned()
+            }
+            Error::Unexpected { expected, .. } if expected.contains("sequence") => "a list is expected here".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("string") => "a text is expected here".to_owned(),
             Error::Unexpected { expected, .. } => format!("{expected} is expected here"),
             _ => "not valid JSON or YAML, or a value of another type than KubeVirt's".to_owned(),
         };
