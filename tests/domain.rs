@@ -8,6 +8,8 @@ mod common;
 mod generate;
 #[path = "domain/golden.rs"]
 mod golden;
+#[path = "domain/passes.rs"]
+mod passes;
 #[path = "domain/properties.rs"]
 mod properties;
 #[path = "domain/samples.rs"]

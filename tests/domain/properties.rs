@@ -17,13 +17,13 @@ use crate::tokens::unexplained;
 static HOST: LazyLock<HostFacts> = LazyLock::new(|| host("workstation-rebar"));
 
 /// A number of cases; `PROPTEST_CASES` overrides it for a long run by hand.
-fn cases(cases: u32) -> Config {
+pub(crate) fn cases(cases: u32) -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     Config { cases, failure_persistence: None, ..Config::default() }
 }
 
 /// A way to ask: settings, facts or none, session mode or system mode.
-fn asked() -> impl Strategy<Value = Asked> {
+pub(crate) fn asked() -> impl Strategy<Value = Asked> {
     let profiles = prop_oneof![
         3 => Just(None),
         1 => proptest::sample::select(vec!["gpu-workstation", "dpdk-viommu", "vgpu-desktop", "low-latency"]).prop_map(Some),
