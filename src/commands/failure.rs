@@ -23,6 +23,9 @@ pub enum Failure {
         #[source]
         error: VmiError,
     },
+    /// Two things are to come from standard input.
+    #[error("standard input can be read once: give a file for --domain or for --vmi")]
+    InputTwice,
     /// Text that should be UTF-8 is not.
     #[error("{}: this is not UTF-8 text", path.display())]
     NotText {
@@ -80,7 +83,7 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } => Self::USAGE,
+            Self::Request(_) | Self::Vmi { .. } | Self::InputTwice | Self::NotText { .. } => Self::USAGE,
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) => Self::INPUT,
             Self::Bug(_) => Self::BUG,

@@ -178,3 +178,14 @@ fn schema_completions_and_manual_are_whole() {
     let version = place.run("--version");
     assert_eq!(version.out, format!("virt-tailor {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_domain_that_would_grow_too_large_is_refused() {
+    let place = Place::new();
+    let filler = "x".repeat((4 << 20) - DOMAIN.len() - 40);
+    place.write("large.xml", &DOMAIN.replace("<cpu", &format!("<!--{filler}-->\n  <cpu")));
+    assert_eq!(place.run("mutate --domain large.xml -o /dev/null").code, 0);
+    let ran = place.run("mutate --domain large.xml --set viommu.model=intel");
+    assert_eq!(ran.code, 65, "{}", ran.err);
+    assert!(ran.err.contains("would grow to"), "{}", ran.err);
+}

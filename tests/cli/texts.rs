@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::run::Place;
 
 /// Name, arguments, exit code. `~` in an argument stands for a blank.
-const CASES: [(&str, &str, i32); 55] = [
+const CASES: [(&str, &str, i32); 56] = [
     ("no-arguments", "", 64),
     ("help", "--help", 0),
     ("help-mutate", "mutate --help", 0),
@@ -49,6 +49,7 @@ const CASES: [(&str, &str, i32); 55] = [
     ("set-typo", "mutate --domain domain.xml --set viommu.modle=intel --set memory.locked=maybe --set nonsense", 64),
     ("set-contradiction", "mutate --domain domain.xml --set viommu.model=virtio --set viommu.eim=on", 64),
     ("vmi-missing", "mutate --domain domain.xml --vmi nowhere.yaml", 66),
+    ("vmi-and-domain-from-input", "mutate --domain - --vmi -", 64),
     ("vmi-other-kind", "mutate --domain domain.xml --vmi pod.yaml", 64),
     ("vmi-broken", "mutate --domain domain.xml --vmi broken.yaml", 64),
     ("vmi-is-xml", "mutate --domain domain.xml --vmi domain.xml", 64),
