@@ -104,6 +104,8 @@ fn subjects(
     if let Some(viommu) = &profile.viommu {
         iommu::apply(editor, viommu, request);
     }
+    // What takes a PCI slot comes before what reckons with free ones.
+    devices::apply(editor, &profile.devices);
     let has_iommu = iommu::iommus(&editor.doc).next().is_some();
     let mates = add_companions(editor, assigned, request, has_iommu);
     place_functions(editor, assigned, request, &mates);
@@ -120,7 +122,6 @@ fn subjects(
     memory::apply(editor, &profile.memory, request);
     firmware::apply(editor, &profile.firmware, window);
     cpu::apply(editor, &profile.cpu);
-    devices::apply(editor, &profile.devices);
     qemu::apply(editor, &profile.qemu);
 }
 
