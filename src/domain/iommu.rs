@@ -15,8 +15,16 @@ use super::units::vcpus;
 const EIM_ABOVE: u32 = 255;
 
 /// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (L4.4).
-const QEMU_IOMMUS: [&str; 6] =
-    ["intel-iommu", "amd-iommu", "AMDVI-PCI", "virtio-iommu-pci", "virtio-iommu-pci-non-transitional", "arm-smmuv3"];
+const QEMU_IOMMUS: [&str; 8] = [
+    "intel-iommu",
+    "amd-iommu",
+    "AMDVI-PCI",
+    "virtio-iommu",
+    "virtio-iommu-pci",
+    "virtio-iommu-pci-non-transitional",
+    "virtio-iommu-device",
+    "arm-smmuv3",
+];
 
 /// The `<iommu>` elements of a domain.
 pub(super) fn iommus(doc: &Document) -> impl Iterator<Item = Element> + '_ {
@@ -54,13 +62,16 @@ pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<
         ));
         return;
     }
-    let existing: Vec<String> = there
-        .iter()
-        .map(|iommu| editor.doc.attribute(*iommu, "model").map_or_else(|| "no model".to_owned(), |m| m.into_owned()))
-        .collect();
+    let existing: Vec<String> =
+        there.iter().map(|iommu| editor.doc.attribute(*iommu, "model").unwrap_or_default().into_owned()).collect();
     if existing.len() > 1 {
         let list = existing.join(", ");
         editor.refuse(format!("viommu: the domain has {} IOMMUs ({list}); a VM can have one", existing.len()));
+        return;
+    }
+    if existing.first().is_some_and(String::is_empty) {
+        editor
+            .refuse("viommu.model: the domain already has an IOMMU, whose model is missing; give it one or remove it");
         return;
     }
     if let Some(other) = existing.first().filter(|existing| *existing != model) {
@@ -70,10 +81,7 @@ pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<
         return;
     }
     let why = editor.why("viommu.model", format!("the guest gets an IOMMU of model {model}"));
-    let Some(parent) = editor.doc.child(editor.root(), "devices") else {
-        editor.refuse("viommu: the domain has no <devices>");
-        return;
-    };
+    let parent = editor.devices(&why);
     let iommu = there.first().copied().unwrap_or_else(|| {
         let iommu = editor.add(parent, "iommu", &why);
         editor.set(iommu, "model", model, &why);
@@ -104,8 +112,12 @@ fn driver_attributes(
         let (value, reason) = match viommu.interrupt_remapping.unwrap_or(OnOffAuto::Auto) {
             OnOffAuto::On => (OnOff::On, "asked for"),
             OnOffAuto::Off => (OnOff::Off, "asked for"),
-            OnOffAuto::Auto if kvm_ioapic => (OnOff::Off, "auto: off because features.ioapic is kvm"),
-            OnOffAuto::Auto => (OnOff::On, "auto: assigned devices in the guest need it to be safe"),
+            OnOffAuto::Auto if kvm_ioapic => {
+                (OnOff::Off, "interrupt remapping auto: off because features.ioapic is kvm")
+            }
+            OnOffAuto::Auto => {
+                (OnOff::On, "interrupt remapping auto: what the guest assigns further needs it to be safe")
+            }
         };
         remapping = Some(value);
         out.push(("intremap", value.as_str().to_owned(), editor.why("viommu.interruptRemapping", reason)));
@@ -122,7 +134,9 @@ fn driver_attributes(
         let caching = match viommu.caching_mode.unwrap_or(OnOffAuto::Auto) {
             OnOffAuto::On => Some((OnOff::On, "asked for")),
             OnOffAuto::Off => Some((OnOff::Off, "asked for")),
-            OnOffAuto::Auto => vfio.then_some((OnOff::On, "auto: VFIO devices behind an Intel IOMMU need it")),
+            OnOffAuto::Auto => {
+                vfio.then_some((OnOff::On, "caching mode auto: VFIO devices behind an Intel IOMMU need it"))
+            }
         };
         if let Some((value, reason)) = caching {
             out.push(("caching_mode", value.as_str().to_owned(), editor.why("viommu.cachingMode", reason)));
@@ -132,7 +146,7 @@ fn driver_attributes(
             OnOffAuto::On => Some((OnOff::On, "asked for".to_owned())),
             OnOffAuto::Off => Some((OnOff::Off, "asked for".to_owned())),
             OnOffAuto::Auto => {
-                (count > EIM_ABOVE).then(|| (OnOff::On, format!("auto: {count} vCPUs are more than {EIM_ABOVE}")))
+                (count > EIM_ABOVE).then(|| (OnOff::On, format!("eim auto: {count} vCPUs are more than {EIM_ABOVE}")))
             }
         };
         if let Some((value, reason)) = eim {
@@ -175,12 +189,26 @@ fn virtio_devices(editor: &mut Editor<'_>, viommu: &Viommu) {
     let why = editor.why("viommu.virtioDevices", "virtio devices use the IOMMU only when they are told to");
     let targets: Vec<Element> = devices(&editor.doc).filter(|device| is_virtio(&editor.doc, *device)).collect();
     for device in targets {
+        if is_transitional(&editor.doc, device) {
+            let place = editor.place(device);
+            editor.refuse(format!(
+                "viommu.virtioDevices: {place} is virtio-transitional, and QEMU takes only non-transitional devices behind an IOMMU; \
+                 leave useVirtioTransitional out of the VM"
+            ));
+            continue;
+        }
         let driver = editor.child_or_new(device, "driver", &why);
         editor.set(driver, "iommu", "on", &why);
         if ats {
             editor.set(driver, "ats", "on", &why);
         }
     }
+}
+
+/// Whether a virtio device speaks the old protocol too.
+fn is_transitional(doc: &Document, device: Element) -> bool {
+    let model = doc.child(device, "model").and_then(|model| doc.attribute(model, "type"));
+    [doc.attribute(device, "model"), model].into_iter().flatten().any(|model| model == "virtio-transitional")
 }
 
 /// Whether a device is a virtio one that knows `<driver iommu= ats=>`.

@@ -112,7 +112,7 @@ fn subjects(
     for device in assigned {
         apply_settings(editor, device);
     }
-    fit::multifunction(editor);
+    fit::multifunction(editor, assigned);
     if let Some(ports) = profile.pci.root_ports {
         pci::root_ports(editor, ports);
     }

@@ -63,7 +63,7 @@ impl Machine {
     pub(super) fn text(doc: &Document) -> String {
         doc.descend(doc.root(), &["os", "type"])
             .and_then(|kind| doc.attribute(kind, "machine"))
-            .map_or_else(|| "none named".to_owned(), |machine| machine.into_owned())
+            .map_or_else(|| "not given".to_owned(), |machine| machine.into_owned())
     }
 }
 

@@ -34,11 +34,11 @@ fn boot(findings: &mut Findings<'_>) {
                 format!("{place} is a mediated device; a VM cannot boot from it, so it may have no boot order"),
             );
         }
-        if number(&order).is_none_or(|order| order == 0) {
+        let Some(order) = number(&order).filter(|order| *order > 0) else {
             findings.add("boot-zero", format!("{place}: the boot order is {order:?}; it counts from 1"));
             continue;
-        }
-        orders.push((order.into_owned(), device));
+        };
+        orders.push((order, device));
     }
     let os = doc.child(doc.root(), "os");
     if let Some((_, device)) = orders.first()

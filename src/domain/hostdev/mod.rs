@@ -6,7 +6,7 @@ mod select;
 mod settings;
 
 use crate::base::PciAddress;
-use crate::config::{DeviceSelector, HostDevice};
+use crate::config::{AutoOff, DeviceSelector, HostDevice};
 use crate::xml::{Document, Element};
 
 use super::pci::{devices, read_address};
@@ -44,6 +44,15 @@ pub(super) struct Assigned {
     pub(super) settings: HostDevice,
     /// Whether an item of the profile selects it.
     pub(super) selected: bool,
+}
+
+impl Assigned {
+    /// Whether an item says where in the guest the device is, or what shares its slot.
+    pub(super) fn is_placed(&self) -> bool {
+        let settings = &self.settings;
+        let group = !settings.functions.is_empty() || settings.companions == Some(AutoOff::Auto);
+        settings.address.is_some() || (self.selected && group)
+    }
 }
 
 /// The kind of a device; `None` if it is not assigned from the host. A missing `mode` means subsystem (K3.3).

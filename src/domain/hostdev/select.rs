@@ -90,8 +90,12 @@ pub(super) fn find(all: &[Assigned], selector: &DeviceSelector, request: &Reques
             let names: Vec<&str> = hits.iter().map(|i| all[*i].name.as_str()).collect();
             Found::Refused(format!("the name means {} devices; give the alias: {}", hits.len(), names.join(" or ")))
         }
-        ([_, second, ..], DeviceSelector::Host(_) | DeviceSelector::Alias(_)) => {
-            Found::Refused(format!("{} is in the domain twice", all[*second].name))
+        ([first, second, ..], DeviceSelector::Host(_)) => Found::Refused(format!(
+            "{} and {} are both this host device; it can be assigned once",
+            all[*first].name, all[*second].name
+        )),
+        ([_, _, ..], DeviceSelector::Alias(_)) => {
+            Found::Refused(format!("{} devices have this alias; each needs its own", hits.len()))
         }
         _ => Found::Here(hits),
     }
