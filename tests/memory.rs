@@ -7,6 +7,8 @@
 mod big_domain;
 #[path = "common/usual_edits.rs"]
 mod usual_edits;
+#[path = "common/usual_profile.rs"]
+mod usual_profile;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,11 +49,15 @@ fn peak_of(work: impl FnOnce() -> Vec<u8>) -> usize {
 // The only test of this crate: another one would allocate beside it.
 #[test]
 fn peak_stays_below_eight_times_the_input() {
+    let profile = usual_profile::resolved(false);
     for kib in [256, 1024, 3072] {
         let input = big_domain::big_domain(kib * 1024);
-        let peak = peak_of(|| usual_edits::edited(input.as_bytes()));
-        let tenths = peak * 10 / input.len();
-        println!("{kib} KiB: peak {peak} bytes, {}.{} times the input", tenths / 10, tenths % 10);
-        assert!(peak < 8 * input.len(), "{kib} KiB: {}.{} times the input", tenths / 10, tenths % 10);
+        let edits = peak_of(|| usual_edits::edited(input.as_bytes()));
+        let mutation = peak_of(|| usual_profile::mutated(input.as_bytes(), &profile));
+        for (what, peak) in [("edits", edits), ("a mutation", mutation)] {
+            let tenths = peak * 10 / input.len();
+            println!("{what}, {kib} KiB: peak {peak} bytes, {}.{} times the input", tenths / 10, tenths % 10);
+            assert!(peak < 8 * input.len(), "{what}, {kib} KiB: {}.{} times the input", tenths / 10, tenths % 10);
+        }
     }
 }

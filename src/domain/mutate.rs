@@ -110,7 +110,7 @@ fn subjects(
     if let Some(viommu) = &profile.viommu {
         iommu::apply(editor, viommu, request);
     }
-    // Before anything counts the devices that need a PCI slot.
+    // What takes a PCI slot comes before what reckons with free ones.
     devices::apply(editor, &profile.devices);
     let has_iommu = iommu::iommus(&editor.doc).next().is_some();
     let mates = add_companions(editor, assigned, request, has_iommu);

@@ -111,7 +111,7 @@ pub(super) fn fw_cfg(doc: &Document, name: &str) -> Option<String> {
 }
 
 /// The name of a `-fw_cfg` entry: `name=X,…`, or `X,…` in QEMU's short form.
-fn fw_cfg_name(group: &[String]) -> Option<&str> {
+pub(super) fn fw_cfg_name(group: &[String]) -> Option<&str> {
     let [option, value] = group else { return None };
     let mut parts = value.split(',');
     let name =

@@ -4,14 +4,19 @@ use crate::xml::Element;
 
 use super::super::features::feature;
 use super::super::firmware::{is_efi, loader};
-use super::super::units::Machine;
+use super::super::units::{Machine, number};
 use super::{Findings, doubles};
 
 /// Longest Hyper-V vendor id.
 const VENDOR_ID: usize = 12;
+/// Address widths that QEMU 10 takes.
+const WIDTHS: std::ops::RangeInclusive<u32> = 32..=52;
+/// libvirt's policies for a CPU feature.
+const POLICIES: [&str; 5] = ["force", "require", "optional", "disable", "forbid"];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     hyperv(findings);
+    hidden(findings);
     if let Some(cpu) = findings.doc.child(findings.doc.root(), "cpu") {
         cpu_rules(findings, cpu);
     }
@@ -25,7 +30,10 @@ fn hyperv(findings: &mut Findings<'_>) {
     if doc.attribute(vendor, "state").as_deref() != Some("on") {
         return;
     }
-    let value = doc.attribute(vendor, "value").unwrap_or_default();
+    let Some(value) = doc.attribute(vendor, "value") else {
+        findings.add("hyperv-vendor", "the Hyper-V vendor id has no value='...'");
+        return;
+    };
     if value.len() > VENDOR_ID || value.contains(',') {
         findings.add(
             "hyperv-vendor",
@@ -37,6 +45,14 @@ fn hyperv(findings: &mut Findings<'_>) {
             "hyperv-passthrough",
             "the Hyper-V vendor id is dropped under <hyperv mode='passthrough'>; list the enlightenments instead",
         );
+    }
+}
+
+fn hidden(findings: &mut Findings<'_>) {
+    let doc = findings.doc;
+    let hidden = doc.descend(doc.root(), &["features", "kvm", "hidden"]);
+    if hidden.is_some_and(|hidden| doc.attribute(hidden, "state").is_none()) {
+        findings.add("kvm-hidden", "<kvm><hidden> has no state; write state='on' or state='off'");
     }
 }
 
@@ -58,7 +74,19 @@ fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
     }
     if let Some(width) = doc.child(cpu, "maxphysaddr") {
         let has = |name| doc.attribute(width, name).is_some();
+        let bits = doc.attribute(width, "bits").and_then(|bits| number(&bits));
         match doc.attribute(width, "mode").as_deref() {
+            Some("emulate") if bits.is_some_and(|bits| !WIDTHS.contains(&bits)) => {
+                findings.add(
+                    "cpu-width",
+                    format!(
+                        "a CPU cannot have {} address bits; QEMU takes {} to {}",
+                        bits.unwrap_or(0),
+                        WIDTHS.start(),
+                        WIDTHS.end()
+                    ),
+                );
+            }
             Some("passthrough") if has("bits") => {
                 findings.add(
                     "cpu-width",
@@ -74,6 +102,17 @@ fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
             _ => {}
         }
     }
+    for feature in doc.children_named(cpu, "feature") {
+        let Some(policy) = doc.attribute(feature, "policy").filter(|policy| !POLICIES.contains(&policy.as_ref()))
+        else {
+            continue;
+        };
+        let name = doc.attribute(feature, "name").unwrap_or_default();
+        findings.add(
+            "cpu-policy",
+            format!("the CPU feature {name} has the policy {policy:?}; there are {}", POLICIES.join(", ")),
+        );
+    }
     let features = doc.children_named(cpu, "feature");
     let named = features.filter_map(|feature| Some((doc.attribute(feature, "name")?.into_owned(), feature)));
     for (name, ..) in doubles(named) {
@@ -86,7 +125,14 @@ fn firmware(findings: &mut Findings<'_>) {
     if is_efi(doc) && feature(doc, "acpi").is_none() {
         findings.add("efi-acpi", "UEFI needs <acpi/> in <features>");
     }
-    let Some(loader) = loader(doc) else { return };
+    let nvram = doc.descend(doc.root(), &["os", "nvram"]);
+    let Some(loader) = loader(doc) else {
+        let auto = doc.child(doc.root(), "os").is_some_and(|os| doc.attribute(os, "firmware").is_some());
+        if nvram.is_some() && !auto {
+            findings.add("nvram-loader", "<nvram> is for UEFI, but the domain has no <loader>; add one or remove it");
+        }
+        return;
+    };
     let attribute = |name| doc.attribute(loader, name);
     if attribute("secure").as_deref() == Some("yes") {
         if Machine::of(doc) != Machine::Q35 {
@@ -98,7 +144,6 @@ fn firmware(findings: &mut Findings<'_>) {
             findings.add("secure-smm", "secure boot needs <smm state='on'/>, but the domain turns SMM off");
         }
     }
-    let nvram = doc.descend(doc.root(), &["os", "nvram"]);
     if attribute("stateless").as_deref() == Some("yes") && nvram.is_some() {
         findings.add("stateless-nvram", "a stateless loader has no variable store; remove <nvram>");
     }

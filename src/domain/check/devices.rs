@@ -3,7 +3,6 @@
 use crate::config::is_alias_text;
 use crate::xml::Element;
 
-use super::super::QEMU_NAMESPACE;
 use super::super::hostdev::{Kind, alias, kind, mdev_uuid, source_address};
 use super::super::pci::devices;
 use super::super::units::{bytes, number};
@@ -20,7 +19,6 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     for device in devices(findings.doc) {
         rom(findings, device);
     }
-    overrides(findings);
     emulated(findings);
 }
 
@@ -62,7 +60,16 @@ fn aliases(findings: &mut Findings<'_>) {
     let doc = findings.doc;
     let named: Vec<(String, Element)> = devices(doc).filter_map(|device| Some((alias(doc, device)?, device))).collect();
     for (name, device) in &named {
-        // libvirt replaces every other alias by its own (KubeVirt's placeholder NICs have such ones): no harm in that.
+        // libvirt replaces other aliases by its own. KubeVirt's placeholder NICs have such ones, and there it does no harm; a host
+        // device is named by its alias elsewhere.
+        let foreign = kind(doc, *device).is_some() && !name.starts_with("ua-") && !is_own_name(name);
+        if foreign {
+            let what = doc.local_name(*device);
+            findings.add(
+                "alias-prefix",
+                format!("the {what} alias {name:?} does not begin with ua-, so libvirt silently replaces it; write \"ua-{name}\""),
+            );
+        }
         if name.starts_with("ua-") && !is_alias_text(name) {
             let what = doc.local_name(*device);
             findings.add("alias-form", format!(
@@ -74,6 +81,11 @@ fn aliases(findings: &mut Findings<'_>) {
     for (name, ..) in doubles(kept) {
         findings.add("alias-double", format!("two devices have the alias {name}; each needs its own"));
     }
+}
+
+/// Whether this is a name that libvirt itself gives to host devices.
+fn is_own_name(alias: &str) -> bool {
+    alias.strip_prefix("hostdev").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn acpi_indexes(findings: &mut Findings<'_>) {
@@ -150,53 +162,6 @@ fn rom(findings: &mut Findings<'_>, device: Element) {
     }
 }
 
-fn overrides(findings: &mut Findings<'_>) {
-    let doc = findings.doc;
-    let qemu =
-        |parent: Element, name: &'static str| doc.children(parent).filter(move |c| doc.is(*c, QEMU_NAMESPACE, name));
-    let known: Vec<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
-    for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
-        let name = doc.attribute(device, "alias").unwrap_or_default();
-        let kept = name.starts_with("ua-") && known.iter().any(|known| *known == name);
-        if !kept && !is_auto_alias(&name) {
-            if known.iter().any(|known| *known == name) {
-                findings.add("override-alias", format!(
-                    "qemu:override is for the device {name:?}, but libvirt replaces every alias that does not start with ua-, so it would silently ignore the override; change the alias"
-                ));
-                continue;
-            }
-            let near = crate::base::did_you_mean(&name, known.iter().map(String::as_str));
-            findings.add("override-alias", format!(
-                "qemu:override is for the device {name:?}, but no device has that alias{near}; libvirt would silently ignore it"
-            ));
-        }
-        for property in qemu(device, "frontend").flat_map(|f| qemu(f, "property")) {
-            let name = doc.attribute(property, "name").unwrap_or_default();
-            let value = doc.attribute(property, "value");
-            let ok = match (doc.attribute(property, "type").as_deref(), value.as_deref()) {
-                (Some("remove"), None) | (Some("string"), Some(_)) => true,
-                (Some("bool"), Some(value)) => matches!(value, "true" | "false"),
-                (Some("unsigned"), Some(value)) => value.parse::<u64>().is_ok(),
-                (Some("signed"), Some(value)) => value.parse::<i64>().is_ok(),
-                _ => false,
-            };
-            if !ok || name.is_empty() || name == "id" {
-                findings.add("override-value", format!(
-                    "qemu:override: the property {name:?} is malformed: numbers are decimal, bool is true or false, remove has no value, and id cannot be set"
-                ));
-            }
-        }
-    }
-}
-
-/// Whether a name has the form of libvirt's own aliases: `hostdev0`, `pci.3`, `virtio-disk2`, `scsi0-0-0-1`.
-fn is_auto_alias(name: &str) -> bool {
-    !name.starts_with("ua-")
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.ends_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
-}
-
 fn emulated(findings: &mut Findings<'_>) {
     let doc = findings.doc;
     let videos: Vec<Element> = devices(doc).filter(|device| doc.is(*device, "", "video")).collect();
@@ -205,6 +170,10 @@ fn emulated(findings: &mut Findings<'_>) {
     };
     if videos.len() > 1 && videos.iter().any(none) {
         findings.add("video-none", "a video device of model none must be the only one; remove the others");
+    }
+    let balloons: Vec<Element> = devices(doc).filter(|device| doc.is(*device, "", "memballoon")).collect();
+    if balloons.len() > 1 {
+        findings.add("balloon-count", format!("the domain has {} memory balloons; it can have one", balloons.len()));
     }
     let no_usb = devices(doc).any(|device| {
         let attribute = |name| doc.attribute(device, name);
@@ -218,10 +187,28 @@ fn emulated(findings: &mut Findings<'_>) {
             findings
                 .add("usb-none", format!("{place} is a USB device, but the domain's USB controller is of model none"));
         }
-        let Some(size) = doc.child(device, "size").filter(|_| doc.local_name(device) == "shmem") else { continue };
+        displays(findings, device);
+        let shmem = doc.local_name(device) == "shmem";
+        if shmem && doc.attribute(device, "name").is_none_or(|name| name.is_empty() || name.contains('/')) {
+            findings.add("shmem-name", "a shared memory needs a name, without '/'");
+        }
+        let Some(size) = doc.child(device, "size").filter(|_| shmem) else { continue };
         if bytes(doc, size).is_none_or(|size| size < 1 << 20 || !size.is_power_of_two()) {
             let name = doc.attribute(device, "name").unwrap_or_default();
             findings.add("shmem-size", format!("the shared memory {name} must be at least 1 MiB and a power of two"));
         }
+    }
+}
+
+/// A mediated device can show its picture only where there is something to show it on.
+fn displays(findings: &mut Findings<'_>, device: Element) {
+    let doc = findings.doc;
+    let shows = kind(doc, device).is_some() && doc.attribute(device, "display").as_deref() == Some("on");
+    if shows && !devices(doc).any(|device| doc.is(device, "", "graphics")) {
+        let place = findings.place(device);
+        findings.add(
+            "display-graphics",
+            format!("{place} has display='on', but the domain has no <graphics> to show it on"),
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::xml::Element;
 
+use super::super::QEMU_NAMESPACE;
 use super::super::features::feature;
 use super::super::iommu::{iommus, smuggled};
 use super::super::pci::{devices, guest_address, pci_controller_index};
@@ -116,7 +117,10 @@ fn width(findings: &mut Findings<'_>, iommu: Element, model: &str) {
     let Some(text) = driver(findings, iommu, "aw_bits") else { return };
     let bits = text.parse::<u32>().unwrap_or(0);
     let (ok, allowed) = match model {
-        "intel" => (matches!(bits, 39 | 48 | 57), "39, 48 or (scalable mode only) 57"),
+        // 57 bits need scalable mode, which only an override can switch on.
+        "intel" => {
+            (matches!(bits, 39 | 48) || (bits == 57 && scalable(findings)), "39 or 48 (57 only in scalable mode)")
+        }
         "virtio" => ((32..=64).contains(&bits), "32 to 64"),
         _ => return,
     };
@@ -126,6 +130,16 @@ fn width(findings: &mut Findings<'_>, iommu: Element, model: &str) {
             format!("an IOMMU of model {model} cannot have aw_bits='{text}'; it must be {allowed}"),
         );
     }
+}
+
+fn scalable(findings: &Findings<'_>) -> bool {
+    let doc = findings.doc;
+    let qemu = |parent: Element, name: &'static str| {
+        doc.children(parent).filter(move |child| doc.is(*child, QEMU_NAMESPACE, name))
+    };
+    let devices = qemu(doc.root(), "override").flat_map(|o| qemu(o, "device"));
+    let mut properties = devices.flat_map(|device| qemu(device, "frontend")).flat_map(|f| qemu(f, "property"));
+    properties.any(|property| doc.attribute(property, "name").as_deref() == Some("x-scalable-mode"))
 }
 
 fn address(findings: &mut Findings<'_>, iommu: Element, model: &str) {

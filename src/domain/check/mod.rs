@@ -6,6 +6,8 @@
 mod cpu;
 mod devices;
 mod iommu;
+mod memory;
+mod qemu;
 mod session;
 mod topology;
 
@@ -30,6 +32,8 @@ pub fn check(doc: &Document, session: bool) -> Vec<Finding> {
     iommu::check(&mut findings);
     devices::check(&mut findings);
     cpu::check(&mut findings);
+    memory::check(&mut findings);
+    qemu::check(&mut findings);
     if session {
         session::check(&mut findings);
     }

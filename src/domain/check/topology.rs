@@ -1,6 +1,6 @@
 //! PCI addresses and controllers (L3.2, L3.3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::PciAddress;
 use crate::xml::{Document, Element};
@@ -38,6 +38,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             format!("{first} and {second} are both at guest address {at}; give one of them another"),
         );
     }
+    if matches!(machine, Machine::Q35 | Machine::Virt) {
+        room(findings, &models, &placed);
+    }
     let by_address: HashMap<PciAddress, Element> = placed.iter().copied().collect();
     for (at, device) in &placed {
         slot(findings, machine, &models, *at, *device);
@@ -74,9 +77,58 @@ fn controllers(findings: &mut Findings<'_>, machine: Machine) -> HashMap<u32, St
                 "the PCI controller {index} has a <pcihole64>, which libvirt ignores there; it belongs to the root controller (index 0)"
             ));
         }
+        target(findings, index, &model, controller);
         models.insert(index, model);
     }
     models
+}
+
+/// Options that only expanders have, and the NUMA node of one.
+fn target(findings: &mut Findings<'_>, index: u32, model: &str, controller: Element) {
+    let doc = findings.doc;
+    let Some(target) = doc.child(controller, "target") else { return };
+    let expander = model.ends_with("-expander-bus");
+    let node = doc.child(target, "node");
+    if !expander && (doc.attribute(target, "busNr").is_some() || node.is_some()) {
+        findings.add(
+            "controller-target",
+            format!(
+                "the PCI controller {index} is a {model} and cannot have busNr or node; those are for expander buses"
+            ),
+        );
+    }
+    let Some(node) = node.map(|node| doc.text(node).into_owned()) else { return };
+    let cells = doc.descend(doc.root(), &["cpu", "numa"]);
+    let known = cells.is_some_and(|cells| {
+        doc.children_named(cells, "cell").enumerate().any(|(position, cell)| {
+            doc.attribute(cell, "id").map_or_else(|| position.to_string(), |id| id.into_owned()) == node
+        })
+    });
+    if expander && !known {
+        findings.add(
+            "expander-node",
+            format!("the PCI controller {index} is on NUMA node {node}, which <cpu><numa> does not have"),
+        );
+    }
+}
+
+/// Buses that nobody declares get root ports from libvirt, eight to a slot of bus 0: whether those find room.
+fn room(findings: &mut Findings<'_>, models: &HashMap<u32, String>, placed: &[(PciAddress, Element)]) {
+    let highest = placed.iter().map(|(at, _)| u32::from(at.bus)).chain(models.keys().copied()).max().unwrap_or(0);
+    let missing = (1..=highest).filter(|bus| !models.contains_key(bus)).count();
+    // Slot 0 is the host bridge, slot 1f the machine's own devices.
+    let used: HashSet<u8> =
+        placed.iter().filter(|(at, _)| at.bus == 0).map(|(at, _)| at.slot()).chain([0, 0x1f]).collect();
+    let free = (32 - used.len()) * 8;
+    if missing > free {
+        findings.add(
+            "pci-room",
+            format!(
+                "bus {highest:#04x} is named, and libvirt adds a root port for each of the {missing} buses before it that is not \
+                 declared; bus 0 has room for {free}; use a lower bus"
+            ),
+        );
+    }
 }
 
 /// Which slots a bus has.
@@ -89,16 +141,26 @@ fn slot(findings: &mut Findings<'_>, machine: Machine, models: &HashMap<u32, Str
         _ => "pci-root",
     };
     let model = models.get(&bus).map_or(default, String::as_str);
-    let place = findings.place(device);
     match model {
         "pcie-root-port" | "pcie-switch-downstream-port" if at.slot() != 0 => {
+            let place = findings.place(device);
             findings
                 .add("pci-slot", format!("{place} is at {at}, but bus {bus:#04x} is a {model}, which has slot 0 only"));
         }
         "pcie-root" | "pci-root" | "pci-bridge" | "pcie-to-pci-bridge" if at.slot() == 0 => {
+            let place = findings.place(device);
             findings.add(
                 "pci-slot",
                 format!("{place} is at {at}, but slot 0 of bus {bus:#04x} ({model}) is reserved; use 1 to 1f"),
+            );
+        }
+        "pcie-expander-bus" | "pci-expander-bus" if pci_controller_index(findings.doc, device).is_none() => {
+            let place = findings.place(device);
+            findings.add(
+                "pci-expander",
+                format!(
+                    "{place} is at {at}, directly on a {model}, which takes root ports only; put a root port between"
+                ),
             );
         }
         _ => {}
@@ -106,6 +168,7 @@ fn slot(findings: &mut Findings<'_>, machine: Machine, models: &HashMap<u32, Str
     let fixed = machine == Machine::Q35 && bus == 0 && at.slot() == 0x1f;
     let sata = findings.doc.attribute(device, "type").as_deref() == Some("sata");
     if fixed && (matches!(at.function(), 0 | 3) || (at.function() == 2 && !sata)) {
+        let place = findings.place(device);
         findings.add(
             "pci-reserved",
             format!("{place} is at {at}, which q35 itself occupies (ISA bridge, SATA, SMBus); use another slot"),
@@ -119,10 +182,9 @@ fn function(findings: &mut Findings<'_>, placed: &HashMap<PciAddress, Element>, 
         return;
     }
     let doc = findings.doc;
-    let place = findings.place(device);
     match at.with_function(0).and_then(|first| placed.get(&first)) {
         Some(first) if is_single(doc, *first) => {
-            let first = findings.place(*first);
+            let (place, first) = (findings.place(device), findings.place(*first));
             findings.add(
                 "multifunction",
                 format!(
@@ -132,7 +194,9 @@ fn function(findings: &mut Findings<'_>, placed: &HashMap<PciAddress, Element>, 
             );
         }
         Some(_) => {}
-        None if kind(doc, device).is_some() => {
+        // Bus 0 has places that are refused for their own reason.
+        None if kind(doc, device).is_some() && !(at.bus == 0 && matches!(at.slot(), 0 | 0x1f)) => {
+            let place = findings.place(device);
             findings.add("function-zero", format!(
                 "{place} is at {at}, but no device is function 0 of that slot, so the guest does not look for it; start at function 0"
             ));

@@ -34,16 +34,26 @@ pub(in crate::domain) fn apply_settings(editor: &mut Editor<'_>, device: &Assign
     }
     if let Some(iommufd) = settings.driver.iommufd {
         let why = editor.why(&format!("{path}.driver.iommufd"), "iommufd as asked for (libvirt 12.1 and later)");
-        let driver = editor.child_or_new(element, "driver", &why);
+        let driver = driver(editor, element, &why);
         editor.set(driver, "iommufd", iommufd.yes_no(), &why);
     }
     if let Some(model) = &settings.driver.model {
         let why = editor.why(&format!("{path}.driver.model"), "this host driver is asked for (libvirt 10.0 and later)");
-        let driver = editor.child_or_new(element, "driver", &why);
+        let driver = driver(editor, element, &why);
         editor.set(driver, "model", model, &why);
     }
     if !settings.properties.is_empty() {
         properties(editor, device);
+    }
+}
+
+/// The `<driver>` of a host device. A new one stands beside `<source>`: libxml2's validator finds it nowhere else, though the order is
+/// free by libvirt's schema.
+fn driver(editor: &mut Editor<'_>, element: Element, why: &Why) -> Element {
+    match (editor.doc.child(element, "driver"), editor.doc.child(element, "source")) {
+        (Some(driver), _) => driver,
+        (None, Some(source)) => editor.add_after(source, "driver", why),
+        (None, None) => editor.add(element, "driver", why),
     }
 }
 

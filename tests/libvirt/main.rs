@@ -1,0 +1,34 @@
+//! Tests against a real libvirt and QEMU, without a daemon, host devices or KVM.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`embed`] | `virsh -c qemu:///embed?root=…`: define, domxml-to-native, start, many documents a call |
+//! | [`virsh`] | one such call: how it is run, how its output is told apart |
+//! | [`normalise`] | what is taken out of a document before libvirt or its schema judges it |
+//! | [`schema`] | libvirt's RELAX NG schema |
+//! | [`accepts`] | "a real libvirt says yes", for documents that we changed |
+//! | [`inputs`] | the same for `tests/data` as it is |
+//! | [`outputs`] | everything virt-tailor makes of KubeVirt's domains, said yes to |
+//! | [`cases`] | `tests/golden/check`, read |
+//! | [`refusals`] | what those say: what `check` refuses, libvirt or QEMU refuses or loses too |
+//!
+//! All tests that start a program are `#[ignore]`d; `tests/run` installs the programs and includes them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "all of this is test code; clippy.toml exempts only test functions themselves"
+)]
+
+mod accepts;
+mod cases;
+mod embed;
+mod inputs;
+mod normalise;
+mod outputs;
+mod refusals;
+mod schema;
+mod virsh;
+
+#[path = "../common/host_tree.rs"]
+mod host_tree;
