@@ -1,4 +1,4 @@
-//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (L2).
+//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (libvirt docs/formatdomain.rst, "IOMMU devices").
 
 use crate::config::{Ioapic, OnOff, OnOffAuto, Viommu, ViommuModel, VirtioDevices};
 use crate::xml::{Document, Element};
@@ -11,10 +11,10 @@ use super::qemu;
 use super::request::Request;
 use super::units::vcpus;
 
-/// More vCPUs than this need extended interrupt mode (L2.5).
+/// More vCPUs than this need extended interrupt mode (libvirt 11.3, qemu_validate.c).
 const EIM_ABOVE: u32 = 255;
 
-/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (L4.4).
+/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (kubevirt#18915).
 const QEMU_IOMMUS: [&str; 8] = [
     "intel-iommu",
     "amd-iommu",

@@ -49,7 +49,7 @@ impl Domain {
     }
 
     /// Whether this is what a hook gets on KubeVirt's migration target: an empty type, no host devices, no defaults. The result is
-    /// thrown away there, so it is to be answered unchanged before any profile is looked at (K1.6).
+    /// thrown away there, so it is to be answered unchanged before any profile is looked at (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go).
     pub fn is_migration_target(&self) -> bool {
         self.doc.attribute(self.doc.root(), "type").as_deref() == Some("")
     }

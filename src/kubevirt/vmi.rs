@@ -23,7 +23,7 @@ pub struct VmView {
     pub namespace: String,
     /// The annotations that reach the VMI: of a VirtualMachine those of its template.
     pub annotations: BTreeMap<String, String>,
-    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (K3.3).
+    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
     pub host_devices: Vec<RequestedDevice>,
 }
 
@@ -48,7 +48,7 @@ pub enum RequestKind {
 }
 
 impl RequestedDevice {
-    /// The aliases that KubeVirt may give the device in the domain XML (K3.3); the one that is there is the one.
+    /// The aliases that KubeVirt may give the device in the domain XML (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice); the one that is there is the one.
     pub fn aliases(&self) -> Vec<String> {
         let prefixes: &[&str] = match self.kind {
             RequestKind::HostDevice => &["ua-hostdevice-", "ua-dra-hostdevice-", "ua-usb-host-"],
