@@ -79,7 +79,7 @@ pub enum DeviceSelectorError {
     Ids(String),
     /// It has characters that libvirt drops from an alias.
     #[error(
-        "{0:?} cannot be an alias: libvirt keeps only letters, digits, '-' and '_' (L3.1); rename the device in the VM or select it by host address"
+        "{0:?} cannot be an alias: libvirt keeps only letters, digits, '-' and '_'; rename the device in the VM or select it by host address"
     )]
     Name(String),
 }

@@ -2,7 +2,16 @@
 
 use crate::config::{Cpu, MaxPhysAddr};
 
+use crate::xml::Document;
+
 use super::editor::Editor;
+
+/// Whether the CPU is libvirt's default: `<cpu>` without a mode other than custom, and without `<model>`.
+fn names_no_model(doc: &Document) -> bool {
+    let Some(cpu) = doc.child(doc.root(), "cpu") else { return true };
+    let custom = doc.attribute(cpu, "mode").is_none_or(|mode| mode == "custom");
+    custom && doc.child(cpu, "model").is_none()
+}
 
 /// Sets the CPU details that are asked for.
 pub(super) fn apply(editor: &mut Editor<'_>, cpu: &Cpu) {
@@ -36,9 +45,16 @@ pub(super) fn apply(editor: &mut Editor<'_>, cpu: &Cpu) {
         let element = editor.child_or_new(parent, "cache", &why);
         editor.set(element, "mode", cache.as_str(), &why);
         if cache.as_str() != "emulate" {
-            // Only an emulated cache has a level (L6).
+            // Only an emulated cache has a level (libvirt 11.3, qemu_validate.c).
             editor.unset(element, "level", &why);
         }
+    }
+    if !cpu.features.is_empty() && names_no_model(&editor.doc) {
+        editor.refuse(
+            "cpu.features: the domain names no CPU model, and libvirt takes features only with one; set cpu.model in the VM, \
+             e.g. host-passthrough",
+        );
+        return;
     }
     for (name, policy) in &cpu.features {
         let why = editor.why(&format!("cpu.features.{name}"), "this policy is asked for");

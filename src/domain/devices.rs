@@ -16,9 +16,12 @@ pub(super) fn apply(editor: &mut Editor<'_>, devices: &Devices) {
     }
     for (name, size) in &devices.shared_memory {
         let why = editor.why(&format!("devices.sharedMemory.{name}"), "a memory region shared with the host");
+        let parent = editor.devices(&why);
         let doc = &editor.doc;
-        let Some(parent) = doc.child(doc.root(), "devices") else { continue };
-        let known = doc.children_named(parent, "shmem").find(|s| doc.attribute(*s, "name").as_deref() == Some(name));
+        let is_it = |device: &Element| {
+            doc.is(*device, "", "shmem") && doc.attribute(*device, "name").as_deref() == Some(name.as_str())
+        };
+        let known = pci::devices(doc).find(is_it);
         let element = known.unwrap_or_else(|| {
             let element = editor.add(parent, "shmem", &why);
             editor.set(element, "name", name, &why);
@@ -26,6 +29,12 @@ pub(super) fn apply(editor: &mut Editor<'_>, devices: &Devices) {
         });
         let model = editor.child_or_new(element, "model", &why);
         editor.set(model, "type", "ivshmem-plain", &why);
+        // A plain region has no server and interrupts nobody.
+        for name in ["server", "msi"] {
+            if let Some(child) = editor.doc.child(element, name) {
+                editor.remove(child, &why);
+            }
+        }
         let known = editor.doc.child(element, "size");
         if known.and_then(|known| super::units::bytes(&editor.doc, known)) != Some(size.as_bytes()) {
             let element = editor.child_or_new(element, "size", &why);
@@ -47,11 +56,12 @@ fn no_video(editor: &mut Editor<'_>) {
     let none = videos.iter().copied().find(|video| is_none(*video));
     let mut gone: Vec<Element> = videos.iter().copied().filter(|video| Some(*video) != none).collect();
     if none.is_none() && graphics {
-        let anchor = gone.first().copied();
-        let Some(parent) = doc.child(doc.root(), "devices") else { return };
-        let video = match anchor {
-            Some(anchor) => editor.add_after(anchor, "video", &why),
-            None => editor.add(parent, "video", &why),
+        let video = match gone.first() {
+            Some(anchor) => editor.add_after(*anchor, "video", &why),
+            None => {
+                let parent = editor.devices(&why);
+                editor.add(parent, "video", &why)
+            }
         };
         let model = editor.add(video, "model", &why);
         editor.set(model, "type", "none", &why);
@@ -65,9 +75,9 @@ fn no_video(editor: &mut Editor<'_>) {
 fn no_balloon(editor: &mut Editor<'_>) {
     let why =
         editor.why("devices.balloon", "no memory balloon is wanted: assigned devices pin all guest memory anyway");
-    let doc = &editor.doc;
-    let Some(parent) = doc.child(doc.root(), "devices") else { return };
-    let balloon = doc.child(parent, "memballoon").unwrap_or_else(|| editor.add(parent, "memballoon", &why));
+    let parent = editor.devices(&why);
+    let known = pci::devices(&editor.doc).find(|device| editor.doc.is(*device, "", "memballoon"));
+    let balloon = known.unwrap_or_else(|| editor.add(parent, "memballoon", &why));
     editor.set(balloon, "model", "none", &why);
     for name in ["autodeflate", "freePageReporting"] {
         editor.unset(balloon, name, &why);

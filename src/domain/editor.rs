@@ -30,7 +30,7 @@ pub(super) struct Editor<'a> {
     origins: &'a Origins,
     /// Who asked for fields that no layer has: quirks.
     extra_origins: Origins,
-    deeds: Vec<(Deed, Why)>,
+    deeds: Vec<(Deed, Vec<Why>)>,
     added: HashSet<Element>,
     attributes: HashSet<(Element, String)>,
     pub(super) notes: Vec<String>,
@@ -54,6 +54,11 @@ impl<'a> Editor<'a> {
     /// The reason for a change that a field of the profile asks for.
     pub(super) fn why(&self, field: &str, reason: impl Into<String>) -> Why {
         Why { reason: reason.into(), from: self.origin(field) }
+    }
+
+    /// Whether somebody asked for just this field.
+    pub(super) fn is_set(&self, field: &str) -> bool {
+        self.origins.exact(field).is_some()
     }
 
     /// Who asked for a field.
@@ -105,7 +110,26 @@ impl<'a> Editor<'a> {
 
     fn record_attribute(&mut self, element: Element, name: &str, old: Option<String>, why: &Why) {
         if !self.inside_added(element) && self.attributes.insert((element, name.to_owned())) {
-            self.deeds.push((Deed::Attribute { element, name: name.to_owned(), old }, why.clone()));
+            self.deeds.push((Deed::Attribute { element, name: name.to_owned(), old }, vec![why.clone()]));
+        } else {
+            self.explain(element, why);
+        }
+    }
+
+    /// A further reason for something that was added, or for an attribute that was set before.
+    fn explain(&mut self, element: Element, why: &Why) {
+        let mut outermost = None;
+        let mut at = Some(element);
+        while let Some(element) = at {
+            outermost = if self.added.contains(&element) { Some(element) } else { outermost };
+            at = self.doc.parent(element);
+        }
+        let deed =
+            self.deeds.iter_mut().find(|(deed, _)| matches!(deed, Deed::Added(added) if Some(*added) == outermost));
+        if let Some((_, reasons)) = deed
+            && !reasons.contains(why)
+        {
+            reasons.push(why.clone());
         }
     }
 
@@ -113,7 +137,7 @@ impl<'a> Editor<'a> {
     pub(super) fn set_text(&mut self, element: Element, text: &str, why: &Why) {
         let old = self.doc.text(element).into_owned();
         if self.doc.set_text(element, text) && !self.inside_added(element) {
-            self.deeds.push((Deed::Text { element, old }, why.clone()));
+            self.deeds.push((Deed::Text { element, old }, vec![why.clone()]));
         }
     }
 
@@ -139,6 +163,20 @@ impl<'a> Editor<'a> {
         added
     }
 
+    /// `<devices>`, or a new one.
+    pub(super) fn devices(&mut self, why: &Why) -> Element {
+        self.child_or_new(self.root(), "devices", why)
+    }
+
+    /// The feature of this name, wherever it stands, or a new one.
+    pub(super) fn feature(&mut self, name: &str, why: &Why) -> Element {
+        if let Some(known) = super::features::feature(&self.doc, name) {
+            return known;
+        }
+        let parent = self.child_or_new(self.root(), "features", why);
+        self.add(parent, name, why)
+    }
+
     /// A new child at the end in libvirt's QEMU namespace.
     pub(super) fn add_qemu(&mut self, parent: Element, name: &str, why: &Why) -> Element {
         let added = self.doc.append_in(parent, super::QEMU_NAMESPACE, "qemu", name);
@@ -149,7 +187,7 @@ impl<'a> Editor<'a> {
     fn record_added(&mut self, added: Element, why: &Why) {
         if self.doc.parent(added).is_none_or(|parent| !self.inside_added(parent)) {
             self.added.insert(added);
-            self.deeds.push((Deed::Added(added), why.clone()));
+            self.deeds.push((Deed::Added(added), vec![why.clone()]));
         }
     }
 
@@ -159,7 +197,7 @@ impl<'a> Editor<'a> {
         if !self.inside_added(element) {
             let place = self.doc.parent(element).map_or_else(String::new, |parent| self.place(parent));
             let what = self.show(element);
-            self.deeds.push((Deed::Removed { place, what }, why.clone()));
+            self.deeds.push((Deed::Removed { place, what }, vec![why.clone()]));
         }
         self.doc.remove(element);
     }
@@ -178,7 +216,7 @@ impl<'a> Editor<'a> {
     /// The changes, as they stand now.
     pub(super) fn changes(&self) -> Vec<Change> {
         let mut out = Vec::new();
-        for (deed, why) in &self.deeds {
+        for (deed, reasons) in &self.deeds {
             let what = match deed {
                 Deed::Added(element) if self.doc.is_attached(*element) => {
                     let place = self.doc.parent(*element).map_or_else(String::new, |parent| self.place(parent));
@@ -196,13 +234,16 @@ impl<'a> Editor<'a> {
                         (Some(old), None) => format!("{place}: remove {name}=\"{old}\""),
                     }
                 }
+                Deed::Text { element, old } if self.doc.text(*element) == *old => continue,
                 Deed::Text { element, old } if self.doc.is_attached(*element) => {
                     let was = if old.is_empty() { String::new() } else { format!(" (was {old:?})") };
                     format!("{}: set to {:?}{was}", self.place(*element), self.doc.text(*element))
                 }
                 Deed::Added(_) | Deed::Attribute { .. } | Deed::Text { .. } => continue,
             };
-            out.push(Change { what, why: why.reason.clone(), from: why.from.clone() });
+            let why = joined(reasons.iter().map(|why| why.reason.as_str()), "; ");
+            let from = joined(reasons.iter().map(|why| why.from.as_str()), ", ");
+            out.push(Change { what, why, from });
         }
         out
     }
@@ -223,10 +264,29 @@ impl<'a> Editor<'a> {
     }
 }
 
+/// Each text once, in order.
+fn joined<'a>(texts: impl Iterator<Item = &'a str>, separator: &str) -> String {
+    let mut out: Vec<&str> = Vec::new();
+    for text in texts {
+        if !out.contains(&text) {
+            out.push(text);
+        }
+    }
+    out.join(separator)
+}
+
 /// Where an element is: the names from below the root, devices with what tells them apart.
 pub(super) fn place(doc: &Document, element: Element) -> String {
     let Some(parent) = doc.parent(element) else { return "domain".to_owned() };
-    let own = device_name(doc, element).unwrap_or_else(|| doc.name(element).to_owned());
+    let own = device_name(doc, element).unwrap_or_else(|| {
+        let name = doc.name(element);
+        let key = match doc.local_name(element) {
+            "feature" | "property" | "env" => "name",
+            "device" => "alias",
+            _ => return name.to_owned(),
+        };
+        doc.attribute(element, key).map_or_else(|| name.to_owned(), |value| format!("{name} {value}"))
+    });
     if parent == doc.root() { own } else { format!("{}/{own}", place(doc, parent)) }
 }
 

@@ -1,12 +1,13 @@
-//! Firmware: EFI over what KubeVirt wrote or from nothing, BIOS back, OVMF's 64-bit aperture (L5).
+//! Firmware: EFI over what KubeVirt wrote or from nothing, BIOS back, OVMF's 64-bit aperture (libvirt docs/formatdomain.rst, "Operating system booting").
 
 use crate::config::{AutoSize, Firmware, FirmwareType, OnOff};
 use crate::xml::{Document, Element};
 
 use super::editor::Editor;
+use super::features::feature;
 use super::qemu;
 
-/// OVMF's own name for its aperture; the native `<sysinfo type='fwcfg'>` refuses it as reserved (L5).
+/// OVMF's own name for its aperture; the native `<sysinfo type='fwcfg'>` refuses it as reserved (libvirt docs/formatdomain.rst, "Operating system booting").
 const APERTURE: &str = "opt/ovmf/X-PciMmio64Mb";
 
 /// The loader of a domain.
@@ -26,13 +27,9 @@ pub(super) fn apply(editor: &mut Editor<'_>, firmware: &Firmware, need: Option<u
     match firmware.kind {
         Some(FirmwareType::Bios) => bios(editor),
         Some(FirmwareType::Efi) => efi(editor, firmware),
-        None if touches_loader(firmware) => {
-            if is_efi(&editor.doc) {
-                efi(editor, firmware);
-            } else {
-                editor
-                    .refuse("firmware: the domain boots by BIOS; set firmware.type: efi with loader and nvramTemplate");
-            }
+        None if is_efi(&editor.doc) && touches_loader(firmware) => efi(editor, firmware),
+        None if !is_efi(&editor.doc) && needs_efi(firmware) => {
+            editor.refuse("firmware: the domain boots by BIOS; set firmware.type: efi with loader and nvramTemplate");
         }
         None => {}
     }
@@ -41,11 +38,17 @@ pub(super) fn apply(editor: &mut Editor<'_>, firmware: &Firmware, need: Option<u
     }
 }
 
+/// Whether something is asked for that the loader decides.
 fn touches_loader(firmware: &Firmware) -> bool {
+    needs_efi(firmware) || firmware.secure_boot.is_some() || firmware.stateless.is_some()
+}
+
+/// Whether something is asked for that only EFI has; what is off is off under BIOS too.
+fn needs_efi(firmware: &Firmware) -> bool {
     firmware.loader.is_some()
         || firmware.nvram_template.is_some()
-        || firmware.secure_boot.is_some()
-        || firmware.stateless.is_some()
+        || firmware.secure_boot == Some(OnOff::On)
+        || firmware.stateless == Some(OnOff::On)
 }
 
 fn bios(editor: &mut Editor<'_>) {
@@ -77,9 +80,9 @@ fn efi(editor: &mut Editor<'_>, firmware: &Firmware) {
         (Some(OnOff::Off), None) => path.replace(".secboot.fd", ".fd"),
         _ => path,
     };
-    let stateless = firmware.stateless == Some(OnOff::On);
-    let nvram = editor.doc.child(os, "nvram");
-    if nvram.is_none() && firmware.nvram_template.is_none() && !stateless && !is_stateless(&editor.doc) {
+    let stateless = firmware.stateless.map_or_else(|| is_stateless(&editor.doc), OnOff::is_on);
+    let store = editor.doc.child(os, "nvram").or_else(|| editor.doc.child(os, "varstore"));
+    if store.is_none() && firmware.nvram_template.is_none() && !stateless {
         editor.refuse(
             "firmware.nvramTemplate: the domain has no variable store; give the template that belongs to the loader, or stateless: on",
         );
@@ -92,7 +95,13 @@ fn efi(editor: &mut Editor<'_>, firmware: &Firmware) {
     let element = editor.child_or_new(os, "loader", &why);
     editor.set(element, "readonly", "yes", &why);
     editor.set(element, "type", "pflash", &why);
-    editor.set_text(element, &path, &why);
+    let path_why = match (&firmware.loader, firmware.secure_boot) {
+        (None, Some(_)) => {
+            editor.why("firmware.secureBoot", "the build of this loader with or without secure boot, as asked for")
+        }
+        _ => editor.why("firmware.loader", "this loader is asked for"),
+    };
+    editor.set_text(element, &path, &path_why);
     if let Some(secure) = firmware.secure_boot {
         let why = editor.why("firmware.secureBoot", "secure boot as asked for");
         editor.set(element, "secure", secure.yes_no(), &why);
@@ -104,8 +113,10 @@ fn efi(editor: &mut Editor<'_>, firmware: &Firmware) {
         Some(OnOff::On) => {
             let why = editor.why("firmware.stateless", "no variable store is wanted");
             editor.set(element, "stateless", "yes", &why);
-            if let Some(nvram) = nvram {
-                editor.remove(nvram, &why);
+            for name in ["nvram", "varstore"] {
+                if let Some(store) = editor.doc.child(os, name) {
+                    editor.remove(store, &why);
+                }
             }
         }
         Some(OnOff::Off) => {
@@ -116,6 +127,9 @@ fn efi(editor: &mut Editor<'_>, firmware: &Firmware) {
     }
     if let Some(template) = &firmware.nvram_template {
         let why = editor.why("firmware.nvramTemplate", "the variable store that belongs to the loader");
+        if let Some(other) = editor.doc.child(os, "varstore") {
+            editor.remove(other, &why);
+        }
         let nvram = editor.child_or_new(os, "nvram", &why);
         editor.set(nvram, "template", template, &why);
     }
@@ -131,16 +145,11 @@ fn is_stateless(doc: &Document) -> bool {
 /// Secure boot needs SMM; `<smm></smm>` counts as on, for KubeVirt drops the attribute between its passes.
 fn smm(editor: &mut Editor<'_>) {
     let why = editor.why("firmware.secureBoot", "secure boot needs SMM");
-    let features = editor.child_or_new(editor.root(), "features", &why);
-    match editor.doc.child(features, "smm") {
-        Some(smm) if editor.doc.attribute(smm, "state").is_some_and(|state| state == "off") => {
-            editor.set(smm, "state", "on", &why);
-        }
-        Some(_) => {}
-        None => {
-            let smm = editor.add(features, "smm", &why);
-            editor.set(smm, "state", "on", &why);
-        }
+    let known = feature(&editor.doc, "smm");
+    let off = known.is_some_and(|smm| editor.doc.attribute(smm, "state").as_deref() == Some("off"));
+    if known.is_none() || off {
+        let smm = editor.feature("smm", &why);
+        editor.set(smm, "state", "on", &why);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::quirks::{Fitting, QUIRKS, Situation};
 use crate::xml::{Document, Element};
 
 use super::editor::Editor;
+use super::features::feature;
 use super::firmware::is_efi;
 use super::hostdev::{Assigned, Kind, kind};
 use super::pci::{address_element, devices, guest_address};
@@ -120,7 +121,7 @@ fn newly_set(before: &DomainProfile, after: &DomainProfile) -> Vec<&'static str>
 
 fn situation(doc: &Document, device: Element, window: Option<u64>) -> Situation {
     let root = doc.root();
-    let hyperv = doc.descend(root, &["features", "hyperv"]);
+    let hyperv = feature(doc, "hyperv");
     let cpu = doc.child(root, "cpu").and_then(|cpu| doc.attribute(cpu, "mode"));
     let shows = |hostdev: Element| doc.attribute(hostdev, "display").as_deref() == Some("on");
     Situation {
@@ -137,8 +138,8 @@ fn situation(doc: &Document, device: Element, window: Option<u64>) -> Situation 
 }
 
 /// Function 0 of a slot whose other functions are in use must say so. libvirt does it by itself only where the attribute is absent,
-/// and KubeVirt drops the attribute between its passes (K1.6). Slots that nobody touched are left alone.
-pub(super) fn multifunction(editor: &mut Editor<'_>) {
+/// and KubeVirt drops the attribute between its passes (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go). Slots that nobody touched are left alone.
+pub(super) fn multifunction(editor: &mut Editor<'_>, assigned: &[Assigned]) {
     let mut slots: BTreeMap<(u32, u8, u8), Vec<(PciAddress, Element)>> = BTreeMap::new();
     for device in devices(&editor.doc) {
         if kind(&editor.doc, device).is_none() {
@@ -150,6 +151,10 @@ pub(super) fn multifunction(editor: &mut Editor<'_>) {
     }
     let why = editor.why("hostDevices", "other functions of this slot are in use, so function 0 says so");
     for functions in slots.values().filter(|functions| functions.len() > 1) {
+        let placed = |element| assigned.iter().any(|device| device.element == element && device.is_placed());
+        if !functions.iter().any(|(_, element)| placed(*element)) {
+            continue;
+        }
         let primary = functions.iter().find(|(at, _)| at.function() == 0);
         if let Some(element) = primary.and_then(|(_, device)| address_element(&editor.doc, *device)) {
             editor.set(element, "multifunction", "on", &why);

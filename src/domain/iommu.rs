@@ -1,4 +1,4 @@
-//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (L2).
+//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (libvirt docs/formatdomain.rst, "IOMMU devices").
 
 use crate::config::{Ioapic, OnOff, OnOffAuto, Viommu, ViommuModel, VirtioDevices};
 use crate::xml::{Document, Element};
@@ -11,12 +11,20 @@ use super::qemu;
 use super::request::Request;
 use super::units::vcpus;
 
-/// More vCPUs than this need extended interrupt mode (L2.5).
+/// More vCPUs than this need extended interrupt mode (libvirt 11.3, qemu_validate.c).
 const EIM_ABOVE: u32 = 255;
 
-/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (L4.4).
-const QEMU_IOMMUS: [&str; 6] =
-    ["intel-iommu", "amd-iommu", "AMDVI-PCI", "virtio-iommu-pci", "virtio-iommu-pci-non-transitional", "arm-smmuv3"];
+/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (kubevirt#18915).
+const QEMU_IOMMUS: [&str; 8] = [
+    "intel-iommu",
+    "amd-iommu",
+    "AMDVI-PCI",
+    "virtio-iommu",
+    "virtio-iommu-pci",
+    "virtio-iommu-pci-non-transitional",
+    "virtio-iommu-device",
+    "arm-smmuv3",
+];
 
 /// The `<iommu>` elements of a domain.
 pub(super) fn iommus(doc: &Document) -> impl Iterator<Item = Element> + '_ {
@@ -54,13 +62,16 @@ pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<
         ));
         return;
     }
-    let existing: Vec<String> = there
-        .iter()
-        .map(|iommu| editor.doc.attribute(*iommu, "model").map_or_else(|| "no model".to_owned(), |m| m.into_owned()))
-        .collect();
+    let existing: Vec<String> =
+        there.iter().map(|iommu| editor.doc.attribute(*iommu, "model").unwrap_or_default().into_owned()).collect();
     if existing.len() > 1 {
         let list = existing.join(", ");
         editor.refuse(format!("viommu: the domain has {} IOMMUs ({list}); a VM can have one", existing.len()));
+        return;
+    }
+    if existing.first().is_some_and(String::is_empty) {
+        editor
+            .refuse("viommu.model: the domain already has an IOMMU, whose model is missing; give it one or remove it");
         return;
     }
     if let Some(other) = existing.first().filter(|existing| *existing != model) {
@@ -70,10 +81,7 @@ pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<
         return;
     }
     let why = editor.why("viommu.model", format!("the guest gets an IOMMU of model {model}"));
-    let Some(parent) = editor.doc.child(editor.root(), "devices") else {
-        editor.refuse("viommu: the domain has no <devices>");
-        return;
-    };
+    let parent = editor.devices(&why);
     let iommu = there.first().copied().unwrap_or_else(|| {
         let iommu = editor.add(parent, "iommu", &why);
         editor.set(iommu, "model", model, &why);
@@ -102,15 +110,20 @@ fn driver_attributes(
     let mut remapping = None;
     if remaps {
         let (value, reason) = match viommu.interrupt_remapping.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => (OnOff::On, "asked for"),
-            OnOffAuto::Off => (OnOff::Off, "asked for"),
-            OnOffAuto::Auto if kvm_ioapic => (OnOff::Off, "auto: off because features.ioapic is kvm"),
-            OnOffAuto::Auto => (OnOff::On, "auto: assigned devices in the guest need it to be safe"),
+            OnOffAuto::On => (OnOff::On, "interrupt remapping as asked for"),
+            OnOffAuto::Off => (OnOff::Off, "interrupt remapping as asked for"),
+            OnOffAuto::Auto if kvm_ioapic => {
+                (OnOff::Off, "interrupt remapping auto: off because features.ioapic is kvm")
+            }
+            OnOffAuto::Auto => {
+                (OnOff::On, "interrupt remapping auto: what the guest assigns further needs it to be safe")
+            }
         };
         remapping = Some(value);
-        out.push(("intremap", value.as_str().to_owned(), editor.why("viommu.interruptRemapping", reason)));
+        out.push(("intremap", value.as_str().to_owned(), why(editor, "viommu.interruptRemapping", reason)));
         if value.is_on() {
-            let why = editor.why(
+            let why = why(
+                editor,
                 "viommu.interruptRemapping",
                 "interrupt remapping needs the split I/O APIC (libvirt fills it in only since 10.10)",
             );
@@ -120,19 +133,21 @@ fn driver_attributes(
     if viommu.model == ViommuModel::Intel {
         let vfio = vfio_count(&editor.doc) > 0 || request.vm.is_some_and(|vm| !vm.devices.is_empty());
         let caching = match viommu.caching_mode.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => Some((OnOff::On, "asked for")),
-            OnOffAuto::Off => Some((OnOff::Off, "asked for")),
-            OnOffAuto::Auto => vfio.then_some((OnOff::On, "auto: VFIO devices behind an Intel IOMMU need it")),
+            OnOffAuto::On => Some((OnOff::On, "caching mode as asked for")),
+            OnOffAuto::Off => Some((OnOff::Off, "caching mode as asked for")),
+            OnOffAuto::Auto => {
+                vfio.then_some((OnOff::On, "caching mode auto: VFIO devices behind an Intel IOMMU need it"))
+            }
         };
         if let Some((value, reason)) = caching {
-            out.push(("caching_mode", value.as_str().to_owned(), editor.why("viommu.cachingMode", reason)));
+            out.push(("caching_mode", value.as_str().to_owned(), why(editor, "viommu.cachingMode", reason)));
         }
         let count = vcpus(&editor.doc);
         let eim = match viommu.eim.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => Some((OnOff::On, "asked for".to_owned())),
-            OnOffAuto::Off => Some((OnOff::Off, "asked for".to_owned())),
+            OnOffAuto::On => Some((OnOff::On, "eim as asked for".to_owned())),
+            OnOffAuto::Off => Some((OnOff::Off, "eim as asked for".to_owned())),
             OnOffAuto::Auto => {
-                (count > EIM_ABOVE).then(|| (OnOff::On, format!("auto: {count} vCPUs are more than {EIM_ABOVE}")))
+                (count > EIM_ABOVE).then(|| (OnOff::On, format!("eim auto: {count} vCPUs are more than {EIM_ABOVE}")))
             }
         };
         if let Some((value, reason)) = eim {
@@ -141,7 +156,7 @@ fn driver_attributes(
                     "viommu.eim: extended interrupt mode ({reason}) needs interrupt remapping; set viommu.interruptRemapping: on"
                 ));
             }
-            out.push(("eim", value.as_str().to_owned(), editor.why("viommu.eim", reason)));
+            out.push(("eim", value.as_str().to_owned(), why(editor, "viommu.eim", &reason)));
         }
     }
     let on_off = |value: Option<OnOff>| value.map(|value| value.as_str().to_owned());
@@ -159,10 +174,15 @@ fn driver_attributes(
         ("oas", "viommu.oas", number(viommu.oas)),
     ] {
         if let Some(value) = value {
-            out.push((name, value, editor.why(field, "asked for")));
+            out.push((name, value, editor.why(field, format!("{name} as asked for"))));
         }
     }
     out
+}
+
+/// The reason for what a field asks for, or, where nobody set it, for what follows from asking for a vIOMMU.
+fn why(editor: &Editor<'_>, field: &str, reason: &str) -> Why {
+    editor.why(if editor.is_set(field) { field } else { "viommu.model" }, reason)
 }
 
 /// Puts the virtio devices behind the IOMMU.
@@ -175,12 +195,26 @@ fn virtio_devices(editor: &mut Editor<'_>, viommu: &Viommu) {
     let why = editor.why("viommu.virtioDevices", "virtio devices use the IOMMU only when they are told to");
     let targets: Vec<Element> = devices(&editor.doc).filter(|device| is_virtio(&editor.doc, *device)).collect();
     for device in targets {
+        if is_transitional(&editor.doc, device) {
+            let place = editor.place(device);
+            editor.refuse(format!(
+                "viommu.virtioDevices: {place} is virtio-transitional, and QEMU takes only non-transitional devices behind an IOMMU; \
+                 leave useVirtioTransitional out of the VM"
+            ));
+            continue;
+        }
         let driver = editor.child_or_new(device, "driver", &why);
         editor.set(driver, "iommu", "on", &why);
         if ats {
             editor.set(driver, "ats", "on", &why);
         }
     }
+}
+
+/// Whether a virtio device speaks the old protocol too.
+fn is_transitional(doc: &Document, device: Element) -> bool {
+    let model = doc.child(device, "model").and_then(|model| doc.attribute(model, "type"));
+    [doc.attribute(device, "model"), model].into_iter().flatten().any(|model| model == "virtio-transitional")
 }
 
 /// Whether a device is a virtio one that knows `<driver iommu= ats=>`.

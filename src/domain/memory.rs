@@ -10,17 +10,29 @@ use super::pci::devices;
 use super::request::Request;
 use super::units::bytes;
 
-/// What QEMU itself may lock besides guest memory, in libvirt's formula (L4.3).
+/// What QEMU itself may lock besides guest memory, in libvirt's formula (libvirt 11.3, qemuDomainGetMemLockLimitBytes).
 const OVERHEAD: u64 = 1 << 30;
 
 /// Sets the memory settings that are asked for.
 pub(super) fn apply(editor: &mut Editor<'_>, memory: &Memory, request: &Request<'_>) {
-    for (name, field, value, reason) in [
-        ("locked", "memory.locked", memory.locked, "all guest memory stays in RAM"),
-        ("nosharepages", "memory.nosharepages", memory.nosharepages, "the host may not merge this guest's pages"),
+    for (name, field, value, on, off) in [
+        (
+            "locked",
+            "memory.locked",
+            memory.locked,
+            "all guest memory stays in RAM",
+            "guest memory need not stay in RAM",
+        ),
+        (
+            "nosharepages",
+            "memory.nosharepages",
+            memory.nosharepages,
+            "the host may not merge this guest's pages",
+            "the host may merge this guest's pages",
+        ),
     ] {
         let Some(value) = value else { continue };
-        let why = editor.why(field, reason);
+        let why = editor.why(field, if value.is_on() { on } else { off });
         let backing = editor.doc.child(editor.root(), "memoryBacking");
         let there = backing.and_then(|backing| editor.doc.child(backing, name));
         if value.is_on() {
@@ -51,8 +63,12 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
         }
         AutoOffSize::Size(size) => (size.as_bytes(), "this limit is asked for".to_owned()),
         AutoOffSize::Auto => {
-            let Some((need, reason)) = needed(&editor.doc) else {
+            if vfio_count(&editor.doc) == 0 {
                 editor.note("memory.hardLimit: the domain has no VFIO device, so auto sets no limit");
+                return;
+            }
+            let Some((need, reason)) = needed(&editor.doc) else {
+                editor.refuse("memory.hardLimit: auto cannot read how much memory the domain has; correct <memory>, or give a size");
                 return;
             };
             (existing.unwrap_or(0).max(need), reason)
@@ -60,7 +76,7 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
     };
     let kib = size.div_ceil(1024);
     if request.session() {
-        // L4.2: in session mode memtune is accepted at define and fails at start.
+        // kubevirt#17857: in session mode memtune is accepted at define and fails at start.
         editor.note(format!(
             "memory.hardLimit: {kib} KiB ({reason}); libvirt runs in session mode, where <memtune> cannot start, so the agent \
              delivers this as the limit of locked memory"
@@ -77,25 +93,25 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
     editor.set_text(element, &kib.to_string(), &why);
 }
 
-/// libvirt's own formula for locked memory (L4.3), with the memory the guest may grow to: bytes and how they came about.
+/// libvirt's own formula for locked memory (libvirt 11.3, qemuDomainGetMemLockLimitBytes), with the memory the guest may grow to: bytes and how they came about.
 fn needed(doc: &Document) -> Option<(u64, String)> {
     let devices = vfio_count(doc);
-    if devices == 0 {
-        return None;
-    }
     let (memory, what) = most_memory(doc)?;
     let iommu = iommus(doc).next().is_some();
     let factor = if iommu { devices } else { 1 };
-    let behind =
-        if iommu { format!("{devices} VFIO devices behind a vIOMMU") } else { "VFIO without a vIOMMU".to_owned() };
+    let behind = match (iommu, devices) {
+        (true, 1) => "1 VFIO device behind a vIOMMU".to_owned(),
+        (true, _) => format!("{devices} VFIO devices behind a vIOMMU"),
+        (false, _) => "VFIO without a vIOMMU".to_owned(),
+    };
     let need = memory.checked_mul(factor)?.checked_add(OVERHEAD)?;
     Some((need, format!("auto: {factor} x {what} of {} MiB + 1 GiB, for {behind}", memory >> 20)))
 }
 
 /// The memory a guest may grow to: `<maxMemory>`, else `<memory>` and its DIMMs.
 fn most_memory(doc: &Document) -> Option<(u64, &'static str)> {
-    if let Some(most) = doc.child(doc.root(), "maxMemory").and_then(|element| bytes(doc, element)) {
-        return Some((most, "maxMemory"));
+    if let Some(most) = doc.child(doc.root(), "maxMemory") {
+        return Some((bytes(doc, most)?, "maxMemory"));
     }
     let base = doc.child(doc.root(), "memory").and_then(|element| bytes(doc, element))?;
     let size =

@@ -49,7 +49,7 @@ impl Domain {
     }
 
     /// Whether this is what a hook gets on KubeVirt's migration target: an empty type, no host devices, no defaults. The result is
-    /// thrown away there, so it is to be answered unchanged before any profile is looked at (K1.6).
+    /// thrown away there, so it is to be answered unchanged before any profile is looked at (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go).
     pub fn is_migration_target(&self) -> bool {
         self.doc.attribute(self.doc.root(), "type").as_deref() == Some("")
     }
@@ -89,7 +89,13 @@ pub fn mutate(domain: Domain, request: &Request<'_>) -> Result<Outcome, Refusal>
     if !editor.problems.is_empty() {
         return Err(Refusal { problems: editor.problems });
     }
-    Ok(Outcome { bytes: editor.doc.to_bytes(), changes: editor.changes(), notes: editor.notes })
+    let bytes = editor.doc.to_bytes();
+    let most = Limits::default().max_bytes;
+    if bytes.len() > most {
+        let problem = format!("the domain would grow to {} bytes, more than the {most} that are read", bytes.len());
+        return Err(Refusal { problems: vec![problem] });
+    }
+    Ok(Outcome { bytes, changes: editor.changes(), notes: editor.notes })
 }
 
 /// One subject after the other; later ones see what earlier ones did.
@@ -104,13 +110,15 @@ fn subjects(
     if let Some(viommu) = &profile.viommu {
         iommu::apply(editor, viommu, request);
     }
+    // What takes a PCI slot comes before what reckons with free ones.
+    devices::apply(editor, &profile.devices);
     let has_iommu = iommu::iommus(&editor.doc).next().is_some();
     let mates = add_companions(editor, assigned, request, has_iommu);
     place_functions(editor, assigned, request, &mates);
     for device in assigned {
         apply_settings(editor, device);
     }
-    fit::multifunction(editor);
+    fit::multifunction(editor, assigned);
     if let Some(ports) = profile.pci.root_ports {
         pci::root_ports(editor, ports);
     }
@@ -120,7 +128,6 @@ fn subjects(
     memory::apply(editor, &profile.memory, request);
     firmware::apply(editor, &profile.firmware, window);
     cpu::apply(editor, &profile.cpu);
-    devices::apply(editor, &profile.devices);
     qemu::apply(editor, &profile.qemu);
 }
 

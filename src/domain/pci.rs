@@ -7,7 +7,7 @@ use crate::xml::{Document, Element};
 use super::editor::{Editor, Why};
 use super::units::{Machine, bytes, number};
 
-/// The highest bus on which KubeVirt still adds spare hot-plug ports (K3.4, `docs/pci-topology.md`).
+/// The highest bus on which KubeVirt still adds spare hot-plug ports (KubeVirt docs/pci-topology.md).
 const KUBEVIRT_LAST_BUS: u8 = 31;
 
 /// A PCI address given in attributes `domain bus slot function`; missing ones are 0. `None` if one is not in range.
@@ -26,7 +26,7 @@ pub(super) fn address_element(doc: &Document, device: Element) -> Option<Element
     doc.child(device, "address")
 }
 
-/// The guest PCI address of a device. All zeros means "please assign" to libvirt (L3.2), so that is none.
+/// The guest PCI address of a device. All zeros means "please assign" to libvirt (libvirt docs/pci-addresses.rst), so that is none.
 pub(super) fn guest_address(doc: &Document, device: Element) -> Option<PciAddress> {
     let address = address_element(doc, device)?;
     let pci = doc.attribute(address, "type").is_none_or(|kind| kind == "pci");
@@ -66,9 +66,9 @@ pub(super) fn set_guest_address(editor: &mut Editor<'_>, device: Element, addres
     write_address(editor, element, address, why);
 }
 
-/// The devices of a domain.
+/// The devices of a domain. Several `<devices>` are one to libvirt.
 pub(super) fn devices(doc: &Document) -> impl Iterator<Item = Element> + '_ {
-    doc.child(doc.root(), "devices").into_iter().flat_map(|devices| doc.children(devices))
+    doc.children_named(doc.root(), "devices").flat_map(|devices| doc.children(devices))
 }
 
 /// Whether a device has, or may get from libvirt, an address on a PCI bus. Too many is harmless, too few is not.
@@ -129,12 +129,12 @@ pub(super) fn root_ports(editor: &mut Editor<'_>, wanted: u8) {
     if wanted == 0 {
         return;
     }
-    if matches!(Machine::of(&editor.doc), Machine::I440fx) {
+    if !matches!(Machine::of(&editor.doc), Machine::Q35 | Machine::Virt) {
         let machine = Machine::text(&editor.doc);
-        editor.refuse(format!("pci.rootPorts: machine type {machine} has no PCI Express root ports; use q35"));
+        editor.refuse(format!("pci.rootPorts: the machine type ({machine}) has no PCI Express root ports; use q35"));
         return;
     }
-    let why = editor.why("pci.rootPorts", format!("{wanted} free root ports for hot-plugging are asked for"));
+    let why = editor.why("pci.rootPorts", format!("free root ports for hot-plugging are asked for: {wanted}"));
     let doc = &editor.doc;
     let used: Vec<u8> = devices(doc).filter_map(|device| guest_address(doc, device)).map(|at| at.bus).collect();
     let mut highest = 0;
@@ -159,7 +159,7 @@ pub(super) fn root_ports(editor: &mut Editor<'_>, wanted: u8) {
         editor.refuse(format!("pci.rootPorts: {wanted} more root ports do not fit: there are only 256 PCI buses"));
         return;
     }
-    let Some(parent) = editor.doc.child(editor.root(), "devices") else { return };
+    let parent = editor.devices(&why);
     for index in highest + 1..=highest + missing {
         let port = match last {
             Some(last) => editor.add_after(last, "controller", &why),
@@ -177,6 +177,10 @@ pub(super) fn hole64(editor: &mut Editor<'_>, wanted: AutoSize, need: Option<u64
     let model = match Machine::of(&editor.doc) {
         Machine::Q35 => "pcie-root",
         Machine::I440fx => "pci-root",
+        Machine::Virt | Machine::Other if wanted == AutoSize::Auto => {
+            editor.note("pci.hole64: the machine type has no 64-bit hole to set; auto does nothing");
+            return;
+        }
         Machine::Virt | Machine::Other => {
             let machine = Machine::text(&editor.doc);
             editor.refuse(format!("pci.hole64: the machine type ({machine}) has no 64-bit hole to set; use q35"));
@@ -203,7 +207,7 @@ pub(super) fn hole64(editor: &mut Editor<'_>, wanted: AutoSize, need: Option<u64
         return;
     }
     let why = editor.why("pci.hole64", reason);
-    let Some(parent) = editor.doc.child(editor.root(), "devices") else { return };
+    let parent = editor.devices(&why);
     let root = root.unwrap_or_else(|| {
         let root = editor.add(parent, "controller", &why);
         editor.set(root, "type", "pci", &why);

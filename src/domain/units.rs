@@ -1,4 +1,4 @@
-//! libvirt's scaled integers (L4.1), machine types and numbers.
+//! libvirt's scaled integers (libvirt docs/formatdomain.rst, "Memory Tuning"), machine types and numbers.
 
 use crate::xml::{Document, Element};
 
@@ -63,7 +63,7 @@ impl Machine {
     pub(super) fn text(doc: &Document) -> String {
         doc.descend(doc.root(), &["os", "type"])
             .and_then(|kind| doc.attribute(kind, "machine"))
-            .map_or_else(|| "none named".to_owned(), |machine| machine.into_owned())
+            .map_or_else(|| "not given".to_owned(), |machine| machine.into_owned())
     }
 }
 

@@ -24,7 +24,7 @@ pub struct VmView {
     pub namespace: String,
     /// The annotations that reach the VMI: of a VirtualMachine those of its template.
     pub annotations: BTreeMap<String, String>,
-    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (K3.3).
+    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
     pub host_devices: Vec<RequestedDevice>,
     /// `domain.rebootPolicy` is `Terminate`: KubeVirt ends the VM when its guest reboots.
     pub ends_at_reboot: bool,
@@ -51,7 +51,7 @@ pub enum RequestKind {
 }
 
 impl RequestedDevice {
-    /// The aliases that KubeVirt may give the device in the domain XML (K3.3); the one that is there is the one.
+    /// The aliases that KubeVirt may give the device in the domain XML (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice); the one that is there is the one.
     pub fn aliases(&self) -> Vec<String> {
         let prefixes: &[&str] = match self.kind {
             RequestKind::HostDevice => &["ua-hostdevice-", "ua-dra-hostdevice-", "ua-usb-host-"],
@@ -208,6 +208,11 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, VmiError> {
             Error::DuplicateMappingKey { .. } => "a key stands here for the second time".to_owned(),
             Error::Eof { .. } => "the document ends too early".to_owned(),
             Error::Budget { .. } => "the document is nested too deep or too large".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("mapping") => {
+                "a map (key: value) is expected here".to_owned()
+            }
+            Error::Unexpected { expected, .. } if expected.contains("sequence") => "a list is expected here".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("string") => "a text is expected here".to_owned(),
             Error::Unexpected { expected, .. } => format!("{expected} is expected here"),
             _ => "not valid JSON or YAML, or a value of another type than KubeVirt's".to_owned(),
         };

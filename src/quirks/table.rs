@@ -83,18 +83,18 @@ fn large_bars(fitting: &mut Fitting<'_>) -> Result<(), String> {
 }
 
 fn nvidia_consumer(fitting: &mut Fitting<'_>) -> Result<(), String> {
+    if fitting.domain.hyperv_passthrough {
+        return Err(
+            "<hyperv mode='passthrough'> shows the guest a hypervisor whatever is hidden, so nothing is hidden"
+                .to_owned(),
+        );
+    }
     let profile = &mut *fitting.profile;
     profile.features.hide_kvm.get_or_insert(OnOff::On);
-    match fitting.domain {
-        domain if domain.hyperv_passthrough => {
-            Err("<hyperv mode='passthrough'> drops a vendor id, so none is set".to_owned())
-        }
-        domain if domain.hyperv => {
-            profile.features.hyperv_vendor_id.get_or_insert_with(|| "virt-tailor".to_owned());
-            Ok(())
-        }
-        _ => Ok(()),
+    if fitting.domain.hyperv {
+        profile.features.hyperv_vendor_id.get_or_insert_with(|| "virt-tailor".to_owned());
     }
+    Ok(())
 }
 
 fn primary_gpu(fitting: &mut Fitting<'_>) -> Result<(), String> {

@@ -1,7 +1,8 @@
-//! CPU, Hyper-V and firmware (L5, L6).
+//! CPU, Hyper-V and firmware (libvirt 11.3, qemu_validate.c).
 
 use crate::xml::Element;
 
+use super::super::features::feature;
 use super::super::firmware::{is_efi, loader};
 use super::super::units::{Machine, number};
 use super::{Findings, doubles};
@@ -24,7 +25,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 
 fn hyperv(findings: &mut Findings<'_>) {
     let doc = findings.doc;
-    let Some(hyperv) = doc.descend(doc.root(), &["features", "hyperv"]) else { return };
+    let Some(hyperv) = feature(doc, "hyperv") else { return };
     let Some(vendor) = doc.child(hyperv, "vendor_id") else { return };
     if doc.attribute(vendor, "state").as_deref() != Some("on") {
         return;
@@ -121,8 +122,7 @@ fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
 
 fn firmware(findings: &mut Findings<'_>) {
     let doc = findings.doc;
-    let features = doc.child(doc.root(), "features");
-    if is_efi(doc) && features.is_none_or(|features| doc.child(features, "acpi").is_none()) {
+    if is_efi(doc) && feature(doc, "acpi").is_none() {
         findings.add("efi-acpi", "UEFI needs <acpi/> in <features>");
     }
     let nvram = doc.descend(doc.root(), &["os", "nvram"]);
@@ -139,7 +139,7 @@ fn firmware(findings: &mut Findings<'_>) {
             let machine = Machine::text(doc);
             findings.add("secure-machine", format!("secure boot needs a q35 machine; the machine type is {machine}"));
         }
-        let smm = features.and_then(|features| doc.child(features, "smm"));
+        let smm = feature(doc, "smm");
         if smm.and_then(|smm| doc.attribute(smm, "state")).as_deref() == Some("off") {
             findings.add("secure-smm", "secure boot needs <smm state='on'/>, but the domain turns SMM off");
         }

@@ -1,4 +1,4 @@
-//! Host devices and what every device has: boot order, alias, ACPI index, ROM (L3.1), overrides and video (L6).
+//! Host devices and what every device has: boot order, alias, ACPI index, ROM (libvirt 11.3, domain_conf.c), overrides and video (libvirt 11.3, qemu_validate.c).
 
 use crate::config::is_alias_text;
 use crate::xml::Element;
@@ -34,11 +34,11 @@ fn boot(findings: &mut Findings<'_>) {
                 format!("{place} is a mediated device; a VM cannot boot from it, so it may have no boot order"),
             );
         }
-        if number(&order).is_none_or(|order| order == 0) {
+        let Some(order) = number(&order).filter(|order| *order > 0) else {
             findings.add("boot-zero", format!("{place}: the boot order is {order:?}; it counts from 1"));
             continue;
-        }
-        orders.push((order.into_owned(), device));
+        };
+        orders.push((order, device));
     }
     let os = doc.child(doc.root(), "os");
     if let Some((_, device)) = orders.first()

@@ -1,14 +1,15 @@
-//! The vIOMMU (L2).
+//! The vIOMMU (libvirt docs/formatdomain.rst, "IOMMU devices").
 
 use crate::xml::Element;
 
 use super::super::QEMU_NAMESPACE;
+use super::super::features::feature;
 use super::super::iommu::{iommus, smuggled};
 use super::super::pci::{devices, guest_address, pci_controller_index};
 use super::super::units::{Machine, number, vcpus};
 use super::Findings;
 
-/// Which driver attribute belongs to which models (L2.2).
+/// Which driver attribute belongs to which models (libvirt docs/formatdomain.rst, "IOMMU devices").
 const ATTRIBUTES: [(&str, &[&str]); 14] = [
     ("intremap", &["intel", "amd"]),
     ("caching_mode", &["intel"]),
@@ -76,7 +77,7 @@ fn one(findings: &mut Findings<'_>, iommu: Element, model: &str) {
         findings
             .add("iommu-machine", format!("an IOMMU of model {model} needs {}; the machine type is {named}", fits.1));
     }
-    let acpi = doc.descend(doc.root(), &["features", "acpi"]).is_some();
+    let acpi = feature(doc, "acpi").is_some();
     if model == "virtio" && !acpi {
         findings.add(
             "iommu-acpi",
@@ -100,7 +101,7 @@ fn one(findings: &mut Findings<'_>, iommu: Element, model: &str) {
     } else if model == "intel" && vcpus(doc) > 255 && driver(findings, iommu, "eim").as_deref() == Some("off") {
         findings.add("iommu-vcpus", format!("{} vCPUs need eim='on' on the IOMMU, which says off", vcpus(doc)));
     }
-    let ioapic = doc.descend(doc.root(), &["features", "ioapic"]).and_then(|ioapic| doc.attribute(ioapic, "driver"));
+    let ioapic = feature(doc, "ioapic").and_then(|ioapic| doc.attribute(ioapic, "driver"));
     if driver(findings, iommu, "intremap").as_deref() == Some("on") && ioapic.as_deref() == Some("kvm") {
         findings
             .add("iommu-ioapic", "interrupt remapping needs <ioapic driver='qemu'/>, but the domain says driver='kvm'");

@@ -67,6 +67,12 @@ fn overrides(findings: &mut Findings<'_>) {
         let name = doc.attribute(device, "alias").unwrap_or_default();
         let kept = name.starts_with("ua-") && known.iter().any(|known| *known == name);
         if !kept && !is_auto_alias(&name) {
+            if known.iter().any(|known| *known == name) {
+                findings.add("override-alias", format!(
+                    "qemu:override is for the device {name:?}, but libvirt replaces every alias that does not start with ua-, so it would silently ignore the override; change the alias"
+                ));
+                continue;
+            }
             let near = crate::base::did_you_mean(&name, known.iter().map(String::as_str));
             findings.add("override-alias", format!(
                 "qemu:override is for the device {name:?}, but no device has that alias{near}; libvirt would silently ignore it"

@@ -1,4 +1,4 @@
-//! Companions: the other endpoints of an assigned device's IOMMU group (DESIGN: "Companions are not requested").
+//! Companions: the other endpoints of an assigned device's IOMMU group.
 //!
 //! One device-plugin id stands for a whole group; its group node is in the container already. So the endpoints that nobody
 //! requested are added as host devices, and those that were requested separately are arranged around the primary.
@@ -22,6 +22,7 @@ pub(in crate::domain) fn add_companions(
     has_iommu: bool,
 ) -> Vec<(usize, Vec<Mate>)> {
     let mut out = Vec::new();
+    let mut claimed = Vec::new();
     for (index, primary) in all.iter().enumerate().filter(|(_, device)| wants_companions(device)) {
         let (Some(host), Some(source)) = (request.host, primary.source) else {
             if primary.source.is_some() {
@@ -29,10 +30,21 @@ pub(in crate::domain) fn add_companions(
                     "{}.companions: without facts about the host (--host-root) the IOMMU group is not known; none is added",
                     primary.path
                 ));
+            } else {
+                editor.note(format!("{}.companions: {} is no PCI device, so it has none", primary.path, primary.name));
             }
             continue;
         };
-        let mates = mates(editor, all, primary, source, host, request, has_iommu);
+        if !host.pci.contains_key(&source) {
+            editor.note(format!("{}.companions: the host has no device {source}; none is added", primary.path));
+            continue;
+        }
+        let mates = mates(
+            editor,
+            all,
+            &Unit { primary, source, host, lock: !has_iommu || !request.session() || request.lock_confirmed },
+            &mut claimed,
+        );
         if !mates.is_empty() {
             out.push((index, mates));
         }
@@ -40,20 +52,32 @@ pub(in crate::domain) fn add_companions(
     out
 }
 
-fn mates(
-    editor: &mut Editor<'_>,
-    all: &[Assigned],
-    primary: &Assigned,
+/// A device whose companions are looked for.
+struct Unit<'a> {
+    primary: &'a Assigned,
     source: PciAddress,
-    host: &HostFacts,
-    request: &Request<'_>,
-    has_iommu: bool,
-) -> Vec<Mate> {
+    host: &'a HostFacts,
+    /// Whether the guest's memory may be locked for devices that nobody requested.
+    lock: bool,
+}
+
+fn mates(editor: &mut Editor<'_>, all: &[Assigned], unit: &Unit<'_>, claimed: &mut Vec<PciAddress>) -> Vec<Mate> {
+    let Unit { primary, source, host, lock } = *unit;
     let mut taken: Vec<u8> = vec![0];
     taken.extend(primary.settings.functions.values());
     let mut found = Vec::new();
     for facts in host.group_mates(source).into_iter().filter(|facts| !facts.is_bridge()) {
+        // Another device of the group that asks for companions came first.
+        if claimed.contains(&facts.address) {
+            continue;
+        }
         match all.iter().find(|device| device.source == Some(facts.address)) {
+            Some(device) if wants_companions(device) => {
+                editor.note(format!(
+                    "{}.companions: {} of the same IOMMU group asks for companions too, so it stays in a slot of its own",
+                    primary.path, device.name
+                ));
+            }
             Some(device) => {
                 let placed = device.settings.address.is_some() || named_somewhere(all, device);
                 // One that we added in an earlier pass is in the XML like a requested one.
@@ -69,7 +93,7 @@ fn mates(
                     primary.path, facts.address
                 ));
             }
-            None if has_iommu && request.session() && !request.lock_confirmed => {
+            None if !lock => {
                 editor.note(format!(
                     "{}.companions: {} is left out: behind a vIOMMU libvirt locks the guest's memory once more for it, KubeVirt \
                      grants that only for requested devices, and no agent has confirmed more",
@@ -93,6 +117,7 @@ fn mates(
             break;
         };
         taken.push(function);
+        claimed.push(facts.address);
         let element = element.unwrap_or_else(|| {
             last = add(editor, primary, last, facts.address);
             last

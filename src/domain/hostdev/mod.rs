@@ -6,7 +6,7 @@ mod select;
 mod settings;
 
 use crate::base::PciAddress;
-use crate::config::{DeviceSelector, HostDevice};
+use crate::config::{AutoOff, DeviceSelector, HostDevice};
 use crate::xml::{Document, Element};
 
 use super::pci::{devices, read_address};
@@ -46,7 +46,16 @@ pub(super) struct Assigned {
     pub(super) selected: bool,
 }
 
-/// The kind of a device; `None` if it is not assigned from the host. A missing `mode` means subsystem (K3.3).
+impl Assigned {
+    /// Whether an item says where in the guest the device is, or what shares its slot.
+    pub(super) fn is_placed(&self) -> bool {
+        let settings = &self.settings;
+        let group = !settings.functions.is_empty() || settings.companions == Some(AutoOff::Auto);
+        settings.address.is_some() || (self.selected && group)
+    }
+}
+
+/// The kind of a device; `None` if it is not assigned from the host. A missing `mode` means subsystem (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
 pub(super) fn kind(doc: &Document, device: Element) -> Option<Kind> {
     let kind = doc.attribute(device, "type");
     match (doc.local_name(device), kind.as_deref()) {
@@ -59,7 +68,7 @@ pub(super) fn kind(doc: &Document, device: Element) -> Option<Kind> {
     }
 }
 
-/// Whether libvirt counts the device as VFIO for locked memory (L4.3): PCI or mediated.
+/// Whether libvirt counts the device as VFIO for locked memory (libvirt 11.3, qemuDomainGetMemLockLimitBytes): PCI or mediated.
 pub(super) fn is_vfio(doc: &Document, device: Element) -> bool {
     matches!(kind(doc, device), Some(Kind::Pci | Kind::Mdev))
 }
@@ -74,7 +83,7 @@ pub(super) fn source_address(doc: &Document, device: Element) -> Option<PciAddre
     if kind(doc, device)? != Kind::Pci {
         return None;
     }
-    // A `<source/>` without address is 0000:00:00.0 to libvirt (L3.1): never a device anybody means.
+    // A `<source/>` without address is 0000:00:00.0 to libvirt (libvirt 11.3, domain_conf.c): never a device anybody means.
     doc.descend(device, &["source", "address"]).and_then(|address| read_address(doc, address))
 }
 

@@ -6,8 +6,8 @@ use crate::config::{AutoOff, DeviceSelector};
 use super::super::editor::Editor;
 use super::super::pci::{free_bus, guest_address, note_high_bus, set_guest_address};
 use super::super::request::Request;
-use super::Assigned;
 use super::select::{Found, find};
+use super::{Assigned, Kind};
 
 /// Puts the functions of each group into the slot of its primary: those the profile names, then `mates` (requested devices of the
 /// same IOMMU group and companions, already numbered), function 0 first.
@@ -17,8 +17,9 @@ pub(in crate::domain) fn place_functions(
     request: &Request<'_>,
     mates: &[(usize, Vec<Mate>)],
 ) {
+    let mut taken: Vec<(usize, String)> = Vec::new();
     for (index, primary) in all.iter().enumerate().filter(|(_, device)| device.selected) {
-        let named = named_functions(editor, all, index, request);
+        let named = named_functions(editor, all, index, request, &mut taken);
         let mates = mates.iter().find(|(of, _)| *of == index).map_or(&[][..], |(_, mates)| mates);
         if named.is_empty() && mates.is_empty() {
             continue;
@@ -50,12 +51,13 @@ pub(in crate::domain) struct Mate {
     pub(in crate::domain) function: u8,
 }
 
-/// The devices that `functions` names: element, function number, path.
+/// The devices that `functions` names: element, function number, path. `taken` are those that were named before.
 fn named_functions(
     editor: &mut Editor<'_>,
     all: &[Assigned],
     primary: usize,
     request: &Request<'_>,
+    taken: &mut Vec<(usize, String)>,
 ) -> Vec<(crate::xml::Element, u8, String)> {
     let mut out = Vec::new();
     for (name, function) in &all[primary].settings.functions {
@@ -75,7 +77,16 @@ fn named_functions(
                             "{path}: {} has an address of its own in {}; leave out one of the two",
                             device.name, device.path
                         ));
+                    } else if !matches!(device.kind, Kind::Pci | Kind::Mdev) {
+                        editor
+                            .refuse(format!("{path}: {} is no PCI device, so it has no function number", device.name));
+                    } else if let Some((_, other)) = taken.iter().find(|(known, _)| *known == index) {
+                        editor.refuse(format!(
+                            "{path}: {other} places {} already; leave out one of the two",
+                            device.name
+                        ));
                     } else {
+                        taken.push((index, path.clone()));
                         out.push((device.element, *function, path.clone()));
                     }
                 }

@@ -1,4 +1,4 @@
-//! Which device an item means, by the shape of its selector (DESIGN: hostDevices).
+//! Which device an item means, by the shape of its selector.
 
 use crate::config::DeviceSelector;
 
@@ -6,7 +6,7 @@ use super::super::editor::Editor;
 use super::super::request::Request;
 use super::{Assigned, Kind, assigned};
 
-/// KubeVirt's alias prefixes for host devices (K3.3, K3.7).
+/// KubeVirt's alias prefixes for host devices (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
 const PREFIXES: [&str; 6] =
     ["ua-gpu-", "ua-hostdevice-", "ua-sriov-", "ua-dra-gpu-", "ua-dra-hostdevice-", "ua-usb-host-"];
 
@@ -90,8 +90,12 @@ pub(super) fn find(all: &[Assigned], selector: &DeviceSelector, request: &Reques
             let names: Vec<&str> = hits.iter().map(|i| all[*i].name.as_str()).collect();
             Found::Refused(format!("the name means {} devices; give the alias: {}", hits.len(), names.join(" or ")))
         }
-        ([_, second, ..], DeviceSelector::Host(_) | DeviceSelector::Alias(_)) => {
-            Found::Refused(format!("{} is in the domain twice", all[*second].name))
+        ([first, second, ..], DeviceSelector::Host(_)) => Found::Refused(format!(
+            "{} and {} are both this host device; it can be assigned once",
+            all[*first].name, all[*second].name
+        )),
+        ([_, _, ..], DeviceSelector::Alias(_)) => {
+            Found::Refused(format!("{} devices have this alias; each needs its own", hits.len()))
         }
         _ => Found::Here(hits),
     }

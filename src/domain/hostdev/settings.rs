@@ -33,7 +33,7 @@ pub(in crate::domain) fn apply_settings(editor: &mut Editor<'_>, device: &Assign
         editor.set(acpi, "index", &index.to_string(), &why);
     }
     if let Some(iommufd) = settings.driver.iommufd {
-        let why = editor.why(&format!("{path}.driver.iommufd"), "asked for (libvirt 12.1 and later)");
+        let why = editor.why(&format!("{path}.driver.iommufd"), "iommufd as asked for (libvirt 12.1 and later)");
         let driver = driver(editor, element, &why);
         editor.set(driver, "iommufd", iommufd.yes_no(), &why);
     }
