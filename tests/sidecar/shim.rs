@@ -45,3 +45,15 @@ fn a_refusal_is_one_line_and_no_output() {
     assert_eq!((code, out.as_str()), (Some(64), ""));
     assert_eq!(err, "virt-tailor: --cloud-init is missing; usage: preCloudInitIso --vmi JSON --cloud-init JSON\n");
 }
+
+#[test]
+fn pre_cloud_init_iso_writes_the_data() {
+    let (_folder, mut program) = called("preCloudInitIso");
+    let asking = vmi("plain", &[("virt-tailor.io/domain", "guest: {denyModules: [iavf]}")]);
+    let data = serde_json::json!({"DataSource": "noCloud", "UserData": "#!/bin/sh\necho hello\n"}).to_string();
+    let (code, out, err) = outcome(program.args(["--vmi", &asking, "--cloud-init", &data]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let merged: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let user_data = merged["UserData"].as_str().unwrap();
+    assert!(user_data.contains("echo hello") && user_data.contains("iavf"), "{user_data}");
+}
