@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use virt_tailor::kubevirt::cloudinit::original_user_data;
+
 use crate::rig::{PROGRAM, outcome, sample, vmi};
 
 fn called(name: &str) -> (tempfile::TempDir, Command) {
@@ -55,5 +57,6 @@ fn pre_cloud_init_iso_writes_the_data() {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let merged: serde_json::Value = serde_json::from_str(&out).unwrap();
     let user_data = merged["UserData"].as_str().unwrap();
-    assert!(user_data.contains("echo hello") && user_data.contains("iavf"), "{user_data}");
+    assert!(user_data.contains("iavf"), "{user_data}");
+    assert_eq!(original_user_data(user_data.as_bytes()).unwrap(), b"#!/bin/sh\necho hello\n");
 }
