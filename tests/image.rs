@@ -18,7 +18,7 @@ use rig::{LONG, connect, define, entries, info, sample, shutdown, vmi, within};
 use tempfile::TempDir;
 
 /// Of the binary, and of the image that can be pulled.
-const MAX_BYTES: u64 = 8_000_000;
+const MAX_BYTES: u64 = 6_000_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {
