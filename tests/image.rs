@@ -59,6 +59,25 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).unwrap().len()
 }
 
+/// What KubeVirt calls, short of the end: the place for `virt-tailor rehearse --socket`, which plays all of a start.
+async fn calls(socket: &Path) {
+    let answer = info(connect(socket).await.unwrap()).await;
+    assert_eq!(answer.versions, ["v1alpha3", "v1alpha2", "v1alpha1"]);
+
+    for pass in ["pass1", "pass2", "pass3"] {
+        let domain = sample(&format!("dpdk-worker.{pass}.xml"));
+        let given = sample("dpdk-worker.vmi.json");
+        let fitted = define(connect(socket).await.unwrap(), domain.into(), given.into()).await.unwrap();
+        let fitted = String::from_utf8(fitted).unwrap();
+        assert!(fitted.contains("<iommu model=\"intel\""), "{pass}: {fitted}");
+    }
+    // The largest that KubeVirt takes back, within the same 64 MB.
+    let big = big_domain::big_domain(3 << 20);
+    let asked = vmi("plain", &[("virt-tailor.io/profiles", "low-latency")]);
+    let fitted = define(connect(socket).await.unwrap(), big.clone().into(), asked.into()).await.unwrap();
+    assert!(fitted.len() >= big.len());
+}
+
 #[tokio::test]
 #[ignore = "needs buildah, podman and runc"]
 async fn a_container_that_may_do_nothing_serves_and_ends() {
@@ -79,22 +98,7 @@ async fn a_container_that_may_do_nothing_serves_and_ends() {
     let socket = within(LONG, || entries(&container.hooks()).into_iter().find(|name| name.ends_with(".sock")));
     let socket = container.hooks().join(socket.expect("no socket"));
     assert_eq!(entries(&container.hooks()).len(), 1);
-    let answer = info(connect(&socket).await.unwrap()).await;
-    assert_eq!(answer.versions, ["v1alpha3", "v1alpha2", "v1alpha1"]);
-
-    for pass in ["pass1", "pass2", "pass3"] {
-        let domain = sample(&format!("dpdk-worker.{pass}.xml"));
-        let given = sample("dpdk-worker.vmi.json");
-        let fitted = define(connect(&socket).await.unwrap(), domain.into(), given.into()).await.unwrap();
-        let fitted = String::from_utf8(fitted).unwrap();
-        assert!(fitted.contains("<iommu model=\"intel\""), "{pass}: {fitted}");
-    }
-    // The largest that KubeVirt takes back, within the same 64 MB.
-    let big = big_domain::big_domain(3 << 20);
-    let asked = vmi("plain", &[("virt-tailor.io/profiles", "low-latency")]);
-    let fitted = define(connect(&socket).await.unwrap(), big.clone().into(), asked.into()).await.unwrap();
-    assert!(fitted.len() >= big.len());
-
+    calls(&socket).await;
     println!("peak of memory: {} bytes", container.step("peak").trim());
 
     shutdown(connect(&socket).await.unwrap()).await.unwrap();

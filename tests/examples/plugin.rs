@@ -22,8 +22,7 @@ fn policy_plugin_and_vm_agree() {
     assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
     let [mutation] = <&[Value; 1]>::try_from(policy["spec"]["mutations"].as_array().unwrap().as_slice()).unwrap();
     let expression = mutation["applyConfiguration"]["expression"].as_str().unwrap();
-    let arguments: Vec<String> =
-        serde_json::from_str(&format!("[{}]", between(expression, "args: [", "]"))).unwrap();
+    let arguments: Vec<String> = serde_json::from_str(&format!("[{}]", between(expression, "args: [", "]"))).unwrap();
     assert_eq!(sidecar(&arguments).plugin.unwrap().as_str(), name);
     assert_eq!(between(expression, "mountPath: \"", "\""), format!("/var/run/kubevirt-plugin/{name}"));
     assert_eq!(between(expression, "subPath: \"", "\""), name);

@@ -20,8 +20,7 @@ fn python() -> &'static str {
 /// What the validator finds wrong.
 fn errors(documents: &Value) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/schema.py");
-    let mut child =
-        Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let input = json!({ "schema": domain_profile_schema(), "documents": documents });
     child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
