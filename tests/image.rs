@@ -3,6 +3,7 @@
 //! `tests/image/run` knows buildah and podman; here are the calls.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::print_stdout, reason = "shown when the test fails")]
 
 #[path = "common/big_domain.rs"]
 mod big_domain;
