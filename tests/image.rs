@@ -1,0 +1,108 @@
+//! The image as a node runs it: built, started with nothing but a folder for its socket, called as KubeVirt calls it, ended.
+//!
+//! `tests/image/run` knows buildah and podman; here are the calls.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::print_stdout, reason = "shown when the test fails")]
+
+#[path = "common/big_domain.rs"]
+mod big_domain;
+#[allow(dead_code, reason = "the sidecar's own tests need more of it")]
+#[path = "sidecar/rig.rs"]
+mod rig;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rig::{LONG, connect, define, entries, info, sample, shutdown, vmi, within};
+use tempfile::TempDir;
+
+/// Of the binary, and of the image that can be pulled.
+const MAX_BYTES: u64 = 6_000_000;
+
+/// A container and all that belongs to it, gone when dropped.
+struct Container {
+    folder: TempDir,
+}
+
+impl Container {
+    fn new() -> Self {
+        let container = Self { folder: tempfile::tempdir().unwrap() };
+        // The container's user goes through it to its sockets.
+        let all: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(container.folder.path(), all).unwrap();
+        container
+    }
+
+    /// Runs one step, and gives what it prints; what else it says is shown if the test fails.
+    fn step(&self, verb: &str) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/image/run");
+        let output = Command::new(script).arg(verb).arg(self.folder.path()).output().unwrap();
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "tests/image/run {verb} failed");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn hooks(&self) -> PathBuf {
+        self.folder.path().join("hooks")
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/image/run");
+        let _ = Command::new(script).arg("remove").arg(self.folder.path()).status();
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+/// What KubeVirt calls, short of the end: the place for `virt-tailor rehearse --socket`, which plays all of a start.
+async fn calls(socket: &Path) {
+    let answer = info(connect(socket).await.unwrap()).await;
+    assert_eq!(answer.versions, ["v1alpha3", "v1alpha2", "v1alpha1"]);
+
+    for pass in ["pass1", "pass2", "pass3"] {
+        let domain = sample(&format!("dpdk-worker.{pass}.xml"));
+        let given = sample("dpdk-worker.vmi.json");
+        let fitted = define(connect(socket).await.unwrap(), domain.into(), given.into()).await.unwrap();
+        let fitted = String::from_utf8(fitted).unwrap();
+        assert!(fitted.contains("<iommu model=\"intel\""), "{pass}: {fitted}");
+    }
+    // The largest that KubeVirt takes back, within the same 64 MB.
+    let big = big_domain::big_domain(3 << 20);
+    let asked = vmi("plain", &[("virt-tailor.io/profiles", "low-latency")]);
+    let fitted = define(connect(socket).await.unwrap(), big.clone().into(), asked.into()).await.unwrap();
+    assert!(fitted.len() >= big.len());
+}
+
+#[tokio::test]
+#[ignore = "needs buildah, podman and runc"]
+async fn a_container_that_may_do_nothing_serves_and_ends() {
+    let container = Container::new();
+    let built = container.step("build");
+    let (binary, id) = built.trim().split_once('\n').unwrap();
+    let archive = container.folder.path().join("image.tar");
+    println!("binary {} bytes, image {} bytes, {id}", size(Path::new(binary)), size(&archive));
+    assert!(id.starts_with("sha256:"), "{id}");
+    assert!(size(Path::new(binary)) <= MAX_BYTES);
+    assert!(size(&archive) <= MAX_BYTES);
+    // What is built once more is the same.
+    let first = fs::read(&archive).unwrap();
+    assert_eq!(container.step("build"), built);
+    assert!(fs::read(&archive).unwrap() == first, "the archive is another one");
+
+    container.step("start");
+    let socket = within(LONG, || entries(&container.hooks()).into_iter().find(|name| name.ends_with(".sock")));
+    let socket = container.hooks().join(socket.expect("no socket"));
+    assert_eq!(entries(&container.hooks()).len(), 1);
+    calls(&socket).await;
+    println!("peak of memory: {} bytes", container.step("peak").trim());
+
+    shutdown(connect(&socket).await.unwrap()).await.unwrap();
+    assert_eq!(container.step("finish").trim(), "0");
+    assert_eq!(entries(&container.hooks()), [""; 0]);
+}
