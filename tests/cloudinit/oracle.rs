@@ -1,6 +1,6 @@
 //! The real cloud-init as a judge: it must find every part of the user as before, and ours besides.
 //!
-//! `cargo test --test cloudinit -- --ignored`, with cloud-init's Python package where `python3` finds it.
+//! `cargo test --test cloudinit -- --ignored`, with cloud-init's Python package where Debian's `python3` finds it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use virt_tailor::kubevirt::cloudinit::{Merged, Reboot, cloud_config, merge_user_
 use crate::golden::{cases, inputs};
 
 fn python(arguments: &[&Path]) -> String {
-    let output = Command::new("python3").args(arguments).output().unwrap();
+    let output = Command::new("/usr/bin/python3").args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).unwrap()
