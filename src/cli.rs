@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kubevirt::serve::PluginName;
+
 /// Fits a KubeVirt VM's libvirt domain to its hardware.
 ///
 /// Everything here works offline, on files: try a profile on a domain before a VM runs with it. The same code answers KubeVirt's hooks.
@@ -36,6 +38,11 @@ pub enum Command {
     ///
     /// Without profiles it checks the domain as it is against libvirt's and QEMU's rules.
     Check(Check),
+    /// Answer KubeVirt's hooks for one VM, as a container beside its virt-launcher
+    ///
+    /// Serves Info and Callbacks v1alpha1, v1alpha2 and v1alpha3 on a unix socket until KubeVirt says Shutdown, or SIGTERM. Logs are
+    /// JSON on standard error.
+    Sidecar(Sidecar),
     /// Print the JSON Schema of a document that people write
     Schema {
         /// Which document.
@@ -103,6 +110,54 @@ pub struct Check {
     /// Inputs.
     #[command(flatten)]
     pub inputs: Inputs,
+}
+
+/// `sidecar`.
+#[derive(Debug, Args)]
+pub struct Sidecar {
+    /// Where virt-launcher looks for sockets; nothing but one socket ever appears there
+    #[arg(long, value_name = "DIR", default_value = "/var/run/kubevirt-hooks")]
+    pub socket_dir: PathBuf,
+    /// A profile: a name, or a file if it has a / or ends in .yaml; later ones are stronger, and stronger than what the VM asks
+    #[arg(long = "profile", value_name = "FILE|NAME")]
+    pub profiles: Vec<String>,
+    /// Where named profiles are found, as NAME.yaml; one found here beats a built-in of its name
+    /// [default: /etc/virt-tailor/profiles.d, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub profile_dir: Option<PathBuf>,
+    /// One field, e.g. viommu.model=intel; stronger than all profiles and than what the VM asks
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+    /// How libvirt will run: in KubeVirt always in session mode, which is what auto means here
+    #[arg(long, value_enum, default_value_t = Libvirt::Auto)]
+    pub libvirt: Libvirt,
+    /// The root of the host whose devices are assigned: its /sys tells what they are
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub host_root: PathBuf,
+    /// What happens when a domain cannot be fitted
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    pub on_error: OnError,
+    /// Offer PreCloudInitIso as well: for VMs that have cloud-init, as KubeVirt's virt-launcher crashes without
+    #[arg(long)]
+    pub cloud_init: bool,
+    /// Serve KubeVirt's Plugin API as well, for the Plugin object of this name; without the folder of hook sockets, that alone
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<PluginName>,
+    /// Where the folders of plugins are
+    #[arg(long, value_name = "DIR", default_value = "/var/run/kubevirt-plugin", hide = true)]
+    pub plugin_dir: PathBuf,
+    /// Log more: every Info, and why a client is refused
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// What happens when a domain cannot be fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// The VM does not start, and its condition says why
+    Fail,
+    /// The VM starts with the domain as it is, and the log says why
+    Keep,
 }
 
 /// How libvirt runs.

@@ -4,13 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use virt_tailor::cli::Cli;
-use virt_tailor::commands::{self, Failure};
+use virt_tailor::commands::{self, Failure, Shim};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("virt-tailor: this is a mistake of ours, please report it: {panic}");
+        // A panic is exit code 70; the sidecar, which answers it, has a hook of its own.
         std::process::exit(i32::from(Failure::BUG));
     }));
+    // KubeVirt's shim calls its hooks by the name of the program.
+    if let Some(shim) = Shim::from_program_name() {
+        return exit(shim.run(std::env::args_os().skip(1)));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -21,7 +26,12 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match commands::run(&cli) {
+    exit(commands::run(&cli))
+}
+
+/// Prints the one error, and tells the exit code.
+fn exit(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("virt-tailor: {failure}");

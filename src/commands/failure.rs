@@ -7,6 +7,8 @@ use crate::config::Problems;
 use crate::domain::{DomainError, Refusal};
 use crate::host::HostError;
 use crate::kubevirt::VmiError;
+use crate::kubevirt::hook::HookError;
+use crate::kubevirt::serve::ServeError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,18 @@ pub enum Failure {
     /// Facts about the host cannot be read.
     #[error("{}", chain(.0))]
     Host(#[from] HostError),
+    /// Options that cannot be had.
+    #[error("{0}")]
+    Options(&'static str),
+    /// Options of a hook program, which KubeVirt's shim gives.
+    #[error("{0}")]
+    Shim(String),
+    /// The hook has no answer.
+    #[error("{0}")]
+    Hook(#[from] HookError),
+    /// Nothing can be served.
+    #[error("{0}")]
+    Serve(#[from] ServeError),
     /// We produced something that we would not read ourselves.
     #[error("this is a mistake of ours, please report it: the new domain is malformed: {0}")]
     Bug(DomainError),
@@ -80,9 +94,12 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } => Self::USAGE,
+            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } | Self::Options(_) | Self::Shim(_) => {
+                Self::USAGE
+            }
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
-            Self::Read { .. } | Self::Write { .. } | Self::Host(_) => Self::INPUT,
+            Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
+            Self::Hook(error) => of_hook(error),
             Self::Bug(_) => Self::BUG,
         }
     }
@@ -90,6 +107,16 @@ impl Failure {
     /// A failure to read a file.
     pub(super) fn read(path: &Path, error: io::Error) -> Self {
         Self::Read { path: path.to_owned(), error }
+    }
+}
+
+fn of_hook(error: &HookError) -> u8 {
+    match error {
+        HookError::NoDomain | HookError::Domain(_) | HookError::DomainType { .. } => Failure::DATA,
+        HookError::Refused(_) | HookError::TooLong { .. } | HookError::CloudInit(_) => Failure::DATA,
+        HookError::NoVmi | HookError::VmiNotText { .. } | HookError::Vmi(_) => Failure::USAGE,
+        HookError::Request(_) | HookError::NotServed { .. } => Failure::USAGE,
+        HookError::Bug(_) => Failure::BUG,
     }
 }
 

@@ -49,25 +49,34 @@ pub(super) fn domain(path: &Path) -> Result<Domain, Failure> {
 pub(super) fn prepare(inputs: &Inputs) -> Result<Prepared, Failure> {
     let vm = inputs.vmi.as_deref().map(vm).transpose()?;
     let profiles = profiles(inputs.profile_dir.as_deref())?;
-    let arguments = inputs.profiles.iter().map(|profile| argument(profile)).collect::<Result<_, _>>()?;
     let request = config::Request {
         annotations: vm.as_ref().map(|vm| vm.annotations.clone()).unwrap_or_default(),
-        profiles: arguments,
+        profiles: arguments(&inputs.profiles)?,
         sets: inputs.sets.clone(),
     };
     let profile = resolve(&request, &profiles)?;
     let host = inputs.host_root.as_deref().map(read_pci).transpose()?;
-    let libvirt = match inputs.libvirt {
-        Libvirt::Auto => LibvirtMode::Auto,
-        Libvirt::Session => LibvirtMode::Session,
-        Libvirt::System => LibvirtMode::System,
-    };
-    Ok(Prepared { profile, vm, host, libvirt })
+    Ok(Prepared { profile, vm, host, libvirt: inputs.libvirt.into() })
 }
 
 fn vm(path: &Path) -> Result<VmFacts, Failure> {
     let view = VmView::parse(&text(path)?).map_err(|error| Failure::Vmi { path: path.to_owned(), error })?;
     Ok(view.facts())
+}
+
+impl From<Libvirt> for LibvirtMode {
+    fn from(libvirt: Libvirt) -> Self {
+        match libvirt {
+            Libvirt::Auto => Self::Auto,
+            Libvirt::Session => Self::Session,
+            Libvirt::System => Self::System,
+        }
+    }
+}
+
+/// Profiles that are named, or in files.
+pub(super) fn arguments(profiles: &[String]) -> Result<Vec<ProfileArgument>, Failure> {
+    profiles.iter().map(|profile| argument(profile)).collect()
 }
 
 /// A profile that is named, or one in a file.
@@ -80,7 +89,7 @@ fn argument(profile: &str) -> Result<ProfileArgument, Failure> {
 }
 
 /// The profiles that can be named. The default folder may be missing, one that was named may not.
-fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
+pub(super) fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
     let mut profiles = Profiles::built_in();
     let path = dir.unwrap_or(Path::new(PROFILE_DIR));
     let entries = match std::fs::read_dir(path) {

@@ -6,8 +6,11 @@ mod generate;
 mod input;
 mod mutate;
 mod output;
+mod shim;
+mod sidecar;
 
 pub use failure::Failure;
+pub use shim::Shim;
 
 use crate::cli::{Cli, Command};
 
@@ -16,6 +19,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Mutate(args) => mutate::run(args),
         Command::Check(args) => check::run(args),
+        Command::Sidecar(args) => sidecar::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man => generate::man(),

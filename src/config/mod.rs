@@ -17,7 +17,7 @@ pub use builtin::{BUILT_IN, ProfileText, Profiles};
 pub use document::{API_VERSION, KIND};
 pub use origins::Origins;
 pub use problems::{Place, Problem, Problems, Source};
-pub use resolve::{FIELD_PREFIX, INLINE, NODE_PROFILES, PREFIX, PROFILES, ProfileArgument, Request, resolve};
+pub use resolve::{FIELD_PREFIX, INLINE, NODE_PROFILES, PREFIX, PROFILES, ProfileArgument, Request, resolve, validate};
 pub use scalars::{DeviceSelector, DeviceSelectorError, OnOff, OnOffAuto, is_alias_text};
 pub use schema::domain_profile_schema;
 pub use spec::*;

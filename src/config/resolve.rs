@@ -55,26 +55,16 @@ pub enum ProfileArgument {
 /// `Err` has every mistake in every layer, so that one round is enough; what fields mean for each other is told only when every
 /// layer could be read.
 pub fn resolve(request: &Request, profiles: &Profiles) -> Result<Resolved, Problems> {
-    let mut layers = Layers { profiles, layers: Vec::new(), problems: Problems::default(), complete: true };
-    layers.unknown_annotations(&request.annotations);
-    layers.named_profiles(&request.annotations);
-    if let Some(content) = request.annotations.get(INLINE) {
-        let source = Arc::new(Source::Inline { key: INLINE.to_owned() });
-        layers.add(document::inline(&source, content).map(Layer::from));
-    }
-    for (key, value) in &request.annotations {
-        if let Some(dotted) = key.strip_prefix(FIELD_PREFIX) {
-            layers.add(path::from_annotation(key, dotted, value));
-        }
-    }
-    for argument in &request.profiles {
-        layers.argument(argument);
-    }
-    for text in &request.sets {
-        layers.add(path::from_set(text));
-    }
+    let mut layers = Layers::of(request, profiles);
     let node_profiles = layers.node_profiles(&request.annotations);
     layers.finish(node_profiles)
+}
+
+/// Every mistake in the layers themselves. What fields mean for each other is not looked at: more layers may come, and a setting
+/// without the section it belongs to is only a mistake when they have.
+pub fn validate(request: &Request, profiles: &Profiles) -> Result<(), Problems> {
+    let problems = Layers::of(request, profiles).problems;
+    if problems.0.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 impl From<Node> for Layer {
@@ -91,7 +81,30 @@ struct Layers<'a> {
     complete: bool,
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    /// Reads all layers, weakest first.
+    fn of(request: &Request, profiles: &'a Profiles) -> Self {
+        let mut layers = Self { profiles, layers: Vec::new(), problems: Problems::default(), complete: true };
+        layers.unknown_annotations(&request.annotations);
+        layers.named_profiles(&request.annotations);
+        if let Some(content) = request.annotations.get(INLINE) {
+            let source = Arc::new(Source::Inline { key: INLINE.to_owned() });
+            layers.add(document::inline(&source, content).map(Layer::from));
+        }
+        for (key, value) in &request.annotations {
+            if let Some(dotted) = key.strip_prefix(FIELD_PREFIX) {
+                layers.add(path::from_annotation(key, dotted, value));
+            }
+        }
+        for argument in &request.profiles {
+            layers.argument(argument);
+        }
+        for text in &request.sets {
+            layers.add(path::from_set(text));
+        }
+        layers
+    }
+
     fn problem(&mut self, place: Place, message: String) {
         self.problems.add(Problem { place, message });
     }

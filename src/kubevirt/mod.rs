@@ -1,6 +1,19 @@
-//! KubeVirt's own documents: the VMI as a hook receives it, and what its structs make of a domain.
+//! KubeVirt's own documents and protocols.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `vmi` | the VMI as a hook receives it |
+//! | [`reduce`] | what KubeVirt's structs make of a domain between its passes |
+//! | [`cloudinit`] | the `guest` section merged into a guest's user data |
+//! | [`hook`] | what a hook answers: documents in, documents or one line out; synchronous, no network |
+//! | [`proto`] | KubeVirt's contracts |
+//! | [`serve`] | the contracts over unix sockets; the only part with tokio and tonic |
 
+pub mod cloudinit;
+pub mod hook;
+pub mod proto;
 pub mod reduce;
+pub mod serve;
 mod vmi;
 
 pub use vmi::{RequestKind, RequestedDevice, VmView, VmiError};

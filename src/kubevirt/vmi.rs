@@ -25,6 +25,8 @@ pub struct VmView {
     pub annotations: BTreeMap<String, String>,
     /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (K3.3).
     pub host_devices: Vec<RequestedDevice>,
+    /// `domain.rebootPolicy` is `Terminate`: KubeVirt ends the VM when its guest reboots.
+    pub ends_at_reboot: bool,
 }
 
 /// A host device that the VM requests.
@@ -146,6 +148,7 @@ fn view(named: &Metadata, annotated: &Metadata, spec: &Spec) -> VmView {
         namespace: named.namespace.clone().unwrap_or_default(),
         annotations: annotated.annotations.clone().unwrap_or_default(),
         host_devices,
+        ends_at_reboot: spec.domain.reboot_policy.as_deref() == Some("Terminate"),
     }
 }
 
@@ -241,9 +244,11 @@ struct Spec {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Domain {
     #[serde(default)]
     devices: Devices,
+    reboot_policy: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -313,6 +318,9 @@ mod tests {
         let vm = VmView::parse(sriov).unwrap();
         assert_eq!(vm.host_devices.len(), 1);
         assert_eq!(vm.host_devices[0].aliases(), ["ua-sriov-b"]);
+        assert!(!vm.ends_at_reboot);
+        let ends = "kind: VirtualMachineInstance\nspec: {domain: {rebootPolicy: Terminate}}\n";
+        assert!(VmView::parse(ends).unwrap().ends_at_reboot);
     }
 
     #[test]

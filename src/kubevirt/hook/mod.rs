@@ -1,0 +1,245 @@
+//! What a hook answers. The three versions of Callbacks, the Plugin API and the programs that KubeVirt's shim calls all come here.
+//!
+//! No state is kept from call to call, except facts about the host (see [`facts`](self::facts)): KubeVirt calls up to three times per
+//! start and loses part of every answer in between, so each call is answered from what it brings.
+
+mod cloud_init;
+mod error;
+mod facts;
+mod pass;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use crate::config::{DomainProfile, Problems, ProfileArgument, Profiles, Request as Asked, resolve, validate};
+use crate::domain::{Domain, LibvirtMode, Outcome, Request, mutate};
+
+use super::VmView;
+
+pub use cloud_init::CloudInit;
+pub use error::{HookError, one_line};
+pub use pass::Pass;
+
+use facts::Host;
+
+/// The longest answer: KubeVirt receives messages of 4 MiB at most; the rest is room for everything around the document.
+pub const MAX_ANSWER: usize = (4 << 20) - (1 << 10);
+
+/// What the program was started with.
+#[derive(Debug)]
+pub struct Options {
+    /// The profiles that can be named.
+    pub profiles: Profiles,
+    /// `--profile`, left to right.
+    pub arguments: Vec<ProfileArgument>,
+    /// `--set`, left to right.
+    pub sets: Vec<String>,
+    /// How libvirt runs.
+    pub libvirt: LibvirtMode,
+    /// The root of the host, for facts about devices.
+    pub host_root: PathBuf,
+    /// What happens when the answer would be an error.
+    pub on_error: OnError,
+    /// Whether PreCloudInitIso is offered.
+    pub cloud_init: bool,
+}
+
+/// What happens to the VM when the domain cannot be fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// Its start is refused, and the VMI's condition says why.
+    #[default]
+    Fail,
+    /// It starts with the domain as KubeVirt made it; the log says why.
+    Keep,
+}
+
+/// One hook, for one VM.
+#[derive(Debug)]
+pub struct Hook {
+    options: Options,
+    host: Host,
+}
+
+/// How a call was answered, for the caller and for the log.
+#[derive(Debug)]
+pub struct Reply<T = Outcome> {
+    /// `namespace/name`, as soon as it is known.
+    pub vm: Option<String>,
+    /// Which of KubeVirt's calls this seems to be.
+    pub pass: Option<Pass>,
+    /// The document, or why there is none.
+    pub answer: Result<T, HookError>,
+    /// Why the document is the one that came, although something else was asked ([`OnError::Keep`]).
+    pub kept: Option<HookError>,
+}
+
+impl Hook {
+    /// A hook; refuses options that are wrong by themselves. What they mean together with a VM's annotations shows when a VM asks.
+    pub fn new(options: Options) -> Result<Self, Problems> {
+        validate(&asked(&options, Default::default()), &options.profiles)?;
+        let host = Host::new(options.host_root.clone());
+        Ok(Self { options, host })
+    }
+
+    /// Mistakes in profiles that can be named and that nobody has named yet: worth a warning, and nobody's harm until then.
+    pub fn dormant_problems(&self) -> Vec<String> {
+        let profiles = &self.options.profiles;
+        let mistakes = |name: &str| {
+            let alone = Asked { profiles: vec![ProfileArgument::Name(name.to_owned())], ..Asked::default() };
+            validate(&alone, profiles).err()
+        };
+        profiles.names().into_iter().filter_map(mistakes).map(|problems| problems.one_line()).collect()
+    }
+
+    /// Answers OnDefineDomain, or the Plugin API's MutateDomain.
+    pub fn define(&self, domain: Vec<u8>, vmi: &[u8]) -> Reply {
+        let original = match self.options.on_error {
+            OnError::Keep => Some(domain.clone()),
+            OnError::Fail => None,
+        };
+        let mut seen = Seen::default();
+        let answer = guarded(|| self.fitted(domain, vmi, &mut seen)).and_then(short_enough);
+        let Seen { vm, pass } = seen;
+        match (answer, original) {
+            (Err(error), Some(bytes)) if !bytes.is_empty() && bytes.len() <= MAX_ANSWER => {
+                let unchanged = Outcome { bytes, changes: Vec::new(), notes: Vec::new() };
+                Reply { vm, pass, answer: Ok(unchanged), kept: Some(error) }
+            }
+            (answer, _) => Reply { vm, pass, answer, kept: None },
+        }
+    }
+
+    /// Whether PreCloudInitIso is offered.
+    pub fn serves_cloud_init(&self) -> bool {
+        self.options.cloud_init
+    }
+
+    /// Answers PreCloudInitIso.
+    pub fn cloud_init(&self, vmi: &[u8], brought: CloudInit) -> Reply<CloudInit> {
+        let original = match self.options.on_error {
+            OnError::Keep => Some(brought.clone()),
+            OnError::Fail => None,
+        };
+        let mut seen = Seen::default();
+        let answer = guarded(|| self.merged(vmi, brought, &mut seen));
+        let Seen { vm, pass } = seen;
+        match (answer, original) {
+            (Err(error), Some(unchanged)) => Reply { vm, pass, answer: Ok(unchanged), kept: Some(error) },
+            (answer, _) => Reply { vm, pass, answer, kept: None },
+        }
+    }
+
+    fn merged(&self, vmi: &[u8], brought: CloudInit, seen: &mut Seen) -> Result<CloudInit, HookError> {
+        let merge = cloud_init::MERGE.filter(|_| self.options.cloud_init).ok_or(HookError::NotServed {
+            what: "PreCloudInitIso",
+            instead: "start the sidecar with --cloud-init, and only for VMs that have cloud-init",
+        })?;
+        let view = view(vmi)?;
+        seen.vm = Some(view.facts().name);
+        let asked = asked(&self.options, view.annotations);
+        let profile = resolve(&asked, &self.options.profiles).map_err(HookError::Request)?;
+        merge(&profile.spec.guest, brought).map_err(HookError::CloudInit)
+    }
+
+    /// The answer on a migration target: the same document. KubeVirt throws it away, and only an error would matter.
+    pub fn unchanged(&self, domain: Vec<u8>) -> Reply {
+        let answer = short_enough(Outcome { bytes: domain, changes: Vec::new(), notes: Vec::new() });
+        Reply { vm: None, pass: Some(Pass::Target), answer, kept: None }
+    }
+
+    fn fitted(&self, domain: Vec<u8>, vmi: &[u8], seen: &mut Seen) -> Result<Outcome, HookError> {
+        if domain.is_empty() {
+            return Err(HookError::NoDomain);
+        }
+        let domain = Domain::parse(domain).map_err(HookError::Domain)?;
+        let pass = Pass::guess(domain.document());
+        seen.pass = Some(pass);
+        if pass == Pass::Target {
+            return Ok(domain.into_unchanged());
+        }
+        let view = view(vmi)?;
+        let vm = view.facts();
+        seen.vm = Some(vm.name.clone());
+        let profile =
+            resolve(&asked(&self.options, view.annotations), &self.options.profiles).map_err(HookError::Request)?;
+        // Without anything asked nothing needs to be known, and no reading of the host can go wrong.
+        let host = (profile.spec != DomainProfile::default()).then(|| self.host.look());
+        let request = Request {
+            profile: &profile,
+            vm: Some(&vm),
+            host: host.as_ref().and_then(|known| known.facts.as_deref()),
+            libvirt: self.options.libvirt,
+            lock_confirmed: false,
+        };
+        let mut outcome = mutate(domain, &request).map_err(HookError::Refused)?;
+        if !outcome.changes.is_empty() {
+            // libvirt gets these very bytes: a document that we would not read ourselves must not leave.
+            Domain::parse(outcome.bytes.clone()).map_err(|error| HookError::Bug(error.to_string()))?;
+        }
+        if let Some(known) = host {
+            outcome.notes.splice(0..0, known.note.clone());
+            self.host.hold(known);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What was found out before the answer was there.
+#[derive(Debug, Default)]
+struct Seen {
+    vm: Option<String>,
+    pass: Option<Pass>,
+}
+
+fn asked(options: &Options, annotations: std::collections::BTreeMap<String, String>) -> Asked {
+    Asked { annotations, profiles: options.arguments.clone(), sets: options.sets.clone() }
+}
+
+/// Reads the VMI of a call.
+fn view(vmi: &[u8]) -> Result<VmView, HookError> {
+    if vmi.is_empty() {
+        return Err(HookError::NoVmi);
+    }
+    let text = std::str::from_utf8(vmi).map_err(|error| HookError::VmiNotText { at: error.valid_up_to() })?;
+    VmView::parse(text).map_err(HookError::Vmi)
+}
+
+/// An answer that KubeVirt can receive.
+fn short_enough(outcome: Outcome) -> Result<Outcome, HookError> {
+    match outcome.bytes.len() {
+        bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { bytes }),
+        _ => Ok(outcome),
+    }
+}
+
+/// Runs code of ours so that a mistake in it costs one answer, not the process: a sidecar that is gone takes its pod with it.
+fn guarded<T>(work: impl FnOnce() -> Result<T, HookError>) -> Result<T, HookError> {
+    // Nothing that unwinding could leave half done outlives the call.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(HookError::Bug(panic_text(&*panic).to_owned())))
+}
+
+/// What a panic says.
+pub(super) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+}
+
+/// Whether this program can merge cloud-init at all.
+pub fn knows_cloud_init() -> bool {
+    cloud_init::MERGE.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_ours_costs_one_answer() {
+        let one: Result<(), _> = guarded(|| panic!("number {}", 1));
+        assert_eq!(one, Err(HookError::Bug("number 1".to_owned())));
+        let two: Result<(), _> = guarded(|| panic!("two"));
+        assert_eq!(two, Err(HookError::Bug("two".to_owned())));
+    }
+}

@@ -1,0 +1,112 @@
+//! From error to gRPC status: the one place. The message is one complete line, for it is all that a user sees.
+
+use tonic::{Code, Status};
+
+use crate::kubevirt::hook::{HookError, one_line};
+
+/// The status of an error. It begins with our name, as several sidecars may serve one VM.
+pub(super) fn status(error: &HookError) -> Status {
+    Status::new(code(error), one_line(&format!("virt-tailor: {error}")))
+}
+
+fn code(error: &HookError) -> Code {
+    match error {
+        HookError::NoDomain
+        | HookError::NoVmi
+        | HookError::Domain(_)
+        | HookError::VmiNotText { .. }
+        | HookError::Vmi(_)
+        | HookError::DomainType { .. }
+        | HookError::Request(_) => Code::InvalidArgument,
+        // The request is right by itself; the domain, or the machine, would have to be another.
+        HookError::Refused(_) | HookError::CloudInit(_) => Code::FailedPrecondition,
+        HookError::TooLong { .. } => Code::ResourceExhausted,
+        HookError::NotServed { .. } => Code::Unimplemented,
+        HookError::Bug(_) => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::config::{Place, Problem, Problems, Source};
+    use crate::domain::{Domain, Refusal};
+
+    use super::*;
+
+    fn problems(count: usize) -> Problems {
+        let source = Arc::new(Source::Annotation { key: "virt-tailor.io/profiles".to_owned(), path: String::new() });
+        let problem = |n| Problem {
+            place: Place::whole(&source),
+            message: format!("no profile is called \"gpu{n}\"\nbut two lines"),
+        };
+        Problems((0..count).map(problem).collect())
+    }
+
+    #[test]
+    fn every_error_is_one_line_with_its_code() {
+        let not_a_domain = Domain::parse("<network/>").unwrap_err();
+        let refusal = Refusal { problems: vec!["one\r\nthing".to_owned(), "another\u{2028}thing".to_owned()] };
+        let table = [
+            (HookError::NoDomain, Code::InvalidArgument, "virt-tailor: the call brings no domain XML"),
+            (HookError::NoVmi, Code::InvalidArgument, "virt-tailor: the call brings no VirtualMachineInstance"),
+            (
+                HookError::Domain(not_a_domain),
+                Code::InvalidArgument,
+                "virt-tailor: the domain XML of the call: the root element is <network>, not a libvirt <domain>",
+            ),
+            (
+                HookError::VmiNotText { at: 7 },
+                Code::InvalidArgument,
+                "virt-tailor: the VirtualMachineInstance of the call is not UTF-8 text (byte 7)",
+            ),
+            (
+                HookError::DomainType { found: "xen\n".to_owned() },
+                Code::InvalidArgument,
+                "virt-tailor: the call brings a domain of type \"xen\\n\": only libvirt's are known",
+            ),
+            (
+                HookError::Request(problems(1)),
+                Code::InvalidArgument,
+                "virt-tailor: annotation virt-tailor.io/profiles: no profile is called \"gpu0\" but two lines",
+            ),
+            (HookError::Refused(refusal), Code::FailedPrecondition, "virt-tailor: one thing; another thing"),
+            (
+                HookError::TooLong { bytes: 5_000_000 },
+                Code::ResourceExhausted,
+                "virt-tailor: the fitted domain has 5000000 bytes; KubeVirt receives 4193280 at most",
+            ),
+            (
+                HookError::CloudInit("the user data is no cloud-config".to_owned()),
+                Code::FailedPrecondition,
+                "virt-tailor: cloud-init: the user data is no cloud-config",
+            ),
+            (
+                HookError::NotServed { what: "PreCloudInitIso", instead: "start the sidecar with --cloud-init" },
+                Code::Unimplemented,
+                "virt-tailor: PreCloudInitIso is not served: start the sidecar with --cloud-init",
+            ),
+            (
+                HookError::Bug("index\n\tout of bounds".to_owned()),
+                Code::Internal,
+                "virt-tailor: this is a mistake of virt-tailor, please report it: index out of bounds",
+            ),
+        ];
+        for (error, code, line) in table {
+            let status = status(&error);
+            assert_eq!((status.code(), status.message()), (code, line));
+        }
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let status = status(&HookError::Request(problems(100)));
+        assert!(status.message().len() <= 4096, "{}", status.message().len());
+        assert!(status.message().ends_with(" … (all of it is in the sidecar's log)"), "{}", status.message());
+        // A word without blanks is cut too, at a character.
+        let word = "ä".repeat(5000);
+        let line = one_line(&word);
+        assert!(line.len() <= 4096 && line.starts_with("ää"), "{}", line.len());
+    }
+}

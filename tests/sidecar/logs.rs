@@ -1,0 +1,43 @@
+//! Logs: JSON, with what helps and without what is private.
+
+use crate::rig::{Sidecar, sample, vmi};
+
+#[tokio::test]
+async fn a_call_is_told_and_its_secrets_are_not() {
+    let sidecar = Sidecar::start(&["--verbose"]);
+    let mut secret: serde_json::Value = serde_json::from_str(&sample("gpu-workstation.vmi.json")).unwrap();
+    secret["spec"]["volumes"] = serde_json::json!([{"name": "c", "cloudInitNoCloud": {"userData": "hunter2"}}]);
+    for pass in ["pass1", "pass2", "pass3", "target"] {
+        let domain = sample(&format!("gpu-workstation.{pass}.xml")).replace("flightsim", "flight-hunter2");
+        sidecar.define(domain, secret.to_string()).await.unwrap();
+    }
+    let broken = secret.to_string().replace("\"hunter2\"", "\"hunter2");
+    sidecar.define(sample("plain.pass1.xml"), broken).await.unwrap_err();
+    sidecar.define(sample("plain.pass1.xml"), vmi("plain", &[("virt-tailor.io/profiles", "x")])).await.unwrap_err();
+    let log = sidecar.log();
+    assert!(!log.contains("hunter2"), "{log}");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let calls: Vec<_> = lines
+        .iter()
+        .filter(|line| ["answered", "refused"].contains(&line["message"].as_str().unwrap_or_default()))
+        .map(|line| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+            let span = &line["span"];
+            assert!(line["ms"].as_f64().unwrap() > 0.0);
+            assert_eq!((text(&span["point"]), text(&span["version"])), ("OnDefineDomain".into(), "v1alpha3".into()));
+            format!("{} {} {}", text(&line["message"]), text(&span["vm"]), text(&span["pass"]))
+        })
+        .collect();
+    let expected = [
+        "answered desktops/flightsim 1",
+        "answered desktops/flightsim 2",
+        "answered desktops/flightsim 3",
+        "answered unknown migration target",
+        "refused unknown 1",
+        "refused default/plain 1",
+    ];
+    assert_eq!(calls, expected);
+    let told = lines.iter().filter(|line| line["message"] == "changed").count() as u64;
+    let counted: u64 = lines.iter().filter_map(|line| line["changes"].as_u64()).sum();
+    assert!(told == counted && told > 0, "{told} {counted}");
+}

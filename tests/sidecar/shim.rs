@@ -1,0 +1,47 @@
+//! The same program under the names that KubeVirt's shim calls.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::rig::{PROGRAM, outcome, sample, vmi};
+
+fn called(name: &str) -> (tempfile::TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    symlink(PROGRAM, folder.path().join(name)).unwrap();
+    let command = Command::new(folder.path().join(name));
+    (folder, command)
+}
+
+#[test]
+fn on_define_domain_writes_the_domain() {
+    let (_folder, mut program) = called("onDefineDomain");
+    let (domain, vmi) = (sample("dpdk-worker.pass2.xml"), sample("dpdk-worker.vmi.json"));
+    let (code, out, err) = outcome(program.args(["--vmi", &vmi, "--domain", &domain]));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("<iommu model=\"intel\"") && err.contains("changed "), "{out}{err}");
+    // Once more with what came out, and the other way to write options.
+    let (_folder, mut program) = called("onDefineDomain");
+    let (code, again, err) =
+        outcome(program.args([format!("--vmi={vmi}"), format!("--domain={out}"), "--later=x".to_owned()]));
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(again, out);
+    assert!(err.contains("note: the option --later is not known and is passed over"), "{err}");
+}
+
+#[test]
+fn a_refusal_is_one_line_and_no_output() {
+    let (_folder, mut program) = called("onDefineDomain");
+    let wrong = vmi("plain", &[("virt-tailor.io/profiles", "there-is-none")]);
+    let (code, out, err) = outcome(program.args(["--vmi", &wrong, "--domain", &sample("plain.pass1.xml")]));
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.contains("no profile is called \"there-is-none\""), "{err}");
+    let (_folder, mut program) = called("onDefineDomain");
+    let (code, out, err) = outcome(program.args(["--vmi", &wrong]));
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert_eq!(err, "virt-tailor: --domain is missing; usage: onDefineDomain --vmi JSON --domain XML\n");
+    let (_folder, mut program) = called("preCloudInitIso");
+    let (code, out, err) = outcome(program.args(["--vmi", &wrong]));
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert_eq!(err, "virt-tailor: --cloud-init is missing; usage: preCloudInitIso --vmi JSON --cloud-init JSON\n");
+}
