@@ -6,6 +6,8 @@
 mod answers;
 #[path = "sidecar/authority.rs"]
 mod authority;
+#[path = "sidecar/cloud_init.rs"]
+mod cloud_init;
 #[path = "sidecar/end.rs"]
 mod end;
 #[path = "sidecar/errors.rs"]

@@ -64,9 +64,6 @@ pub enum Failure {
     /// Facts about the host cannot be read.
     #[error("{}", chain(.0))]
     Host(#[from] HostError),
-    /// Options that cannot be had.
-    #[error("{0}")]
-    Options(&'static str),
     /// Options of a hook program, which KubeVirt's shim gives.
     #[error("{0}")]
     Shim(String),
@@ -94,9 +91,7 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } | Self::Options(_) | Self::Shim(_) => {
-                Self::USAGE
-            }
+            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } | Self::Shim(_) => Self::USAGE,
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
             Self::Hook(error) => of_hook(error),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::{self, Sidecar};
 use crate::domain::LibvirtMode;
-use crate::kubevirt::hook::{self, Hook, OnError};
+use crate::kubevirt::hook::{Hook, OnError, Options};
 use crate::kubevirt::serve::{self, Places};
 
 use super::{Failure, input};
@@ -26,14 +26,11 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
 
 /// Reads and checks everything that was asked, before anything can be called.
 fn hook(args: &Sidecar) -> Result<Hook, Failure> {
-    if args.cloud_init && !hook::knows_cloud_init() {
-        return Err(Failure::Options("--cloud-init: this program cannot merge cloud-init"));
-    }
     let libvirt = match args.libvirt {
         cli::Libvirt::Auto => LibvirtMode::Session,
         other => other.into(),
     };
-    let options = hook::Options {
+    let options = Options {
         profiles: input::profiles(args.profile_dir.as_deref())?,
         arguments: input::arguments(&args.profiles)?,
         sets: args.sets.clone(),

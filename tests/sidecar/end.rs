@@ -87,20 +87,24 @@ fn connections_that_hang_are_dropped_in_time() {
     // HEADERS of stream 1 without an end, then silence: a call that never comes to its document.
     const HEADERS: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x83];
     let starts: [&[&[u8]]; 5] = [&[], &[b"PRI * HT"], &[PREFACE], &[PREFACE, SETTINGS], &[PREFACE, SETTINGS, HEADERS]];
-    for pieces in starts {
-        let mut sidecar = Sidecar::start(&[]);
-        let mut stream = UnixStream::connect(sidecar.socket()).unwrap();
-        for piece in pieces {
-            stream.write_all(piece).unwrap();
+    std::thread::scope(|scope| {
+        for pieces in starts {
+            scope.spawn(move || {
+                let mut sidecar = Sidecar::start(&[]);
+                let mut stream = UnixStream::connect(sidecar.socket()).unwrap();
+                for piece in pieces {
+                    stream.write_all(piece).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                let took = ends(&mut sidecar, "-TERM");
+                println!("{} pieces: {took:?}", pieces.len());
+                assert!(took < Duration::from_secs(5), "{took:?}");
+                // Nobody is left to talk to.
+                stream.set_read_timeout(Some(LONG)).unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
         }
-        std::thread::sleep(Duration::from_millis(50));
-        let took = ends(&mut sidecar, "-TERM");
-        println!("{} pieces: {took:?}", pieces.len());
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        // Nobody is left to talk to.
-        stream.set_read_timeout(Some(LONG)).unwrap();
-        let _ = stream.read_to_end(&mut Vec::new());
-    }
+    });
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use virt_tailor::kubevirt::cloudinit::original_user_data;
+
 use crate::rig::{PROGRAM, outcome, sample, vmi};
 
 fn called(name: &str) -> (tempfile::TempDir, Command) {
@@ -44,4 +46,17 @@ fn a_refusal_is_one_line_and_no_output() {
     let (code, out, err) = outcome(program.args(["--vmi", &wrong]));
     assert_eq!((code, out.as_str()), (Some(64), ""));
     assert_eq!(err, "virt-tailor: --cloud-init is missing; usage: preCloudInitIso --vmi JSON --cloud-init JSON\n");
+}
+
+#[test]
+fn pre_cloud_init_iso_writes_the_data() {
+    let (_folder, mut program) = called("preCloudInitIso");
+    let asking = vmi("plain", &[("virt-tailor.io/domain", "guest: {denyModules: [iavf]}")]);
+    let data = serde_json::json!({"DataSource": "noCloud", "UserData": "#!/bin/sh\necho hello\n"}).to_string();
+    let (code, out, err) = outcome(program.args(["--vmi", &asking, "--cloud-init", &data]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let merged: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let user_data = merged["UserData"].as_str().unwrap();
+    assert!(user_data.contains("iavf"), "{user_data}");
+    assert_eq!(original_user_data(user_data.as_bytes()).unwrap(), b"#!/bin/sh\necho hello\n");
 }

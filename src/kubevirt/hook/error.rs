@@ -4,6 +4,7 @@ use crate::config::Problems;
 use crate::domain::{DomainError, Refusal};
 
 use super::super::VmiError;
+use super::super::cloudinit::CloudInitError;
 use super::MAX_ANSWER;
 
 /// Why there is no answer. `Display` may have several lines; [`one_line`] makes one of them.
@@ -40,8 +41,10 @@ pub enum HookError {
     #[error("{}", .0.one_line())]
     Refused(Refusal),
     /// KubeVirt could not receive the answer.
-    #[error("the fitted domain has {bytes} bytes; KubeVirt receives {MAX_ANSWER} at most")]
+    #[error("{what} has {bytes} bytes; KubeVirt receives {MAX_ANSWER} at most")]
     TooLong {
+        /// The answer.
+        what: &'static str,
         /// How long it is.
         bytes: usize,
     },
@@ -55,7 +58,7 @@ pub enum HookError {
     },
     /// Cloud-init data that cannot be merged with what is asked.
     #[error("cloud-init: {0}")]
-    CloudInit(String),
+    CloudInit(CloudInitError),
     /// A mistake of ours.
     #[error("this is a mistake of virt-tailor, please report it: {0}")]
     Bug(String),

@@ -3,7 +3,6 @@
 //! No state is kept from call to call, except facts about the host (see [`facts`](self::facts)): KubeVirt calls up to three times per
 //! start and loses part of every answer in between, so each call is answered from what it brings.
 
-mod cloud_init;
 mod error;
 mod facts;
 mod pass;
@@ -16,8 +15,8 @@ use crate::config::{DomainProfile, Problems, ProfileArgument, Profiles, Request 
 use crate::domain::{Domain, LibvirtMode, Outcome, Request, mutate};
 
 use super::VmView;
+use super::cloudinit::{Reboot, pre_cloud_init_iso_with};
 
-pub use cloud_init::CloudInit;
 pub use error::{HookError, one_line};
 pub use pass::Pass;
 
@@ -73,6 +72,21 @@ pub struct Reply<T = Outcome> {
     pub answer: Result<T, HookError>,
     /// Why the document is the one that came, although something else was asked ([`OnError::Keep`]).
     pub kept: Option<HookError>,
+}
+
+/// What a call of PreCloudInitIso brings and what its answer takes back, both as KubeVirt's JSON. It holds a user's data, so its `Debug` shows sizes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CloudInit {
+    /// A `CloudInitNoCloudSource`: the older form.
+    pub no_cloud: Vec<u8>,
+    /// A `CloudInitData`: what counts.
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Debug for CloudInit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CloudInit({} and {} bytes)", self.no_cloud.len(), self.data.len())
+    }
 }
 
 impl Hook {
@@ -132,15 +146,24 @@ impl Hook {
     }
 
     fn merged(&self, vmi: &[u8], brought: CloudInit, seen: &mut Seen) -> Result<CloudInit, HookError> {
-        let merge = cloud_init::MERGE.filter(|_| self.options.cloud_init).ok_or(HookError::NotServed {
-            what: "PreCloudInitIso",
-            instead: "start the sidecar with --cloud-init, and only for VMs that have cloud-init",
-        })?;
+        if !self.options.cloud_init {
+            return Err(HookError::NotServed {
+                what: "PreCloudInitIso",
+                instead: "start the sidecar with --cloud-init, and only for VMs that have cloud-init",
+            });
+        }
         let view = view(vmi)?;
         seen.vm = Some(view.facts().name);
+        let reboot = Reboot::of(&view);
         let asked = asked(&self.options, view.annotations);
         let profile = resolve(&asked, &self.options.profiles).map_err(HookError::Request)?;
-        merge(&profile.spec.guest, brought).map_err(HookError::CloudInit)
+        let (no_cloud, data) = pre_cloud_init_iso_with(&brought.no_cloud, &brought.data, &profile.spec.guest, reboot)
+            .map_err(HookError::CloudInit)?;
+        let merged = CloudInit { no_cloud, data };
+        match merged.no_cloud.len() + merged.data.len() {
+            bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { what: "the merged cloud-init data", bytes }),
+            _ => Ok(merged),
+        }
     }
 
     /// The answer on a migration target: the same document. KubeVirt throws it away, and only an error would matter.
@@ -209,7 +232,7 @@ fn view(vmi: &[u8]) -> Result<VmView, HookError> {
 /// An answer that KubeVirt can receive.
 fn short_enough(outcome: Outcome) -> Result<Outcome, HookError> {
     match outcome.bytes.len() {
-        bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { bytes }),
+        bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { what: "the fitted domain", bytes }),
         _ => Ok(outcome),
     }
 }
@@ -224,11 +247,6 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, HookError>) -> Result<T, HookErro
 pub(super) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
-}
-
-/// Whether this program can merge cloud-init at all.
-pub fn knows_cloud_init() -> bool {
-    cloud_init::MERGE.is_some()
 }
 
 #[cfg(test)]

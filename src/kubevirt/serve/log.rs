@@ -24,7 +24,11 @@ pub fn start(verbose: bool) {
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, panic = hook::panic_text(panic.payload()), "this is a mistake of ours, please report it");
+        tracing::error!(
+            place,
+            panic = hook::panic_text(panic.payload()),
+            "this is a mistake of ours, please report it"
+        );
     }));
 }
 

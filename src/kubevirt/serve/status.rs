@@ -2,6 +2,7 @@
 
 use tonic::{Code, Status};
 
+use crate::kubevirt::cloudinit::CloudInitError;
 use crate::kubevirt::hook::{HookError, one_line};
 
 /// The status of an error. It begins with our name, as several sidecars may serve one VM.
@@ -18,6 +19,7 @@ fn code(error: &HookError) -> Code {
         | HookError::Vmi(_)
         | HookError::DomainType { .. }
         | HookError::Request(_) => Code::InvalidArgument,
+        HookError::CloudInit(CloudInitError::Json { .. } | CloudInitError::Field { .. }) => Code::InvalidArgument,
         // The request is right by itself; the domain, or the machine, would have to be another.
         HookError::Refused(_) | HookError::CloudInit(_) => Code::FailedPrecondition,
         HookError::TooLong { .. } => Code::ResourceExhausted,
@@ -32,6 +34,7 @@ mod tests {
 
     use crate::config::{Place, Problem, Problems, Source};
     use crate::domain::{Domain, Refusal};
+    use crate::kubevirt::cloudinit::Document;
 
     use super::*;
 
@@ -73,14 +76,23 @@ mod tests {
             ),
             (HookError::Refused(refusal), Code::FailedPrecondition, "virt-tailor: one thing; another thing"),
             (
-                HookError::TooLong { bytes: 5_000_000 },
+                HookError::TooLong { what: "the fitted domain", bytes: 5_000_000 },
                 Code::ResourceExhausted,
                 "virt-tailor: the fitted domain has 5000000 bytes; KubeVirt receives 4193280 at most",
             ),
             (
-                HookError::CloudInit("the user data is no cloud-config".to_owned()),
+                HookError::CloudInit(CloudInitError::BootcmdIsNoList),
                 Code::FailedPrecondition,
-                "virt-tailor: cloud-init: the user data is no cloud-config",
+                "virt-tailor: cloud-init: bootcmd in the user data is not a list, so cloud-init runs no boot command at all: write a list or leave the key out",
+            ),
+            (
+                HookError::CloudInit(CloudInitError::Field {
+                    document: Document::Data,
+                    field: "UserData",
+                    what: "is not a string",
+                }),
+                Code::InvalidArgument,
+                "virt-tailor: cloud-init: cloudInitData: UserData is not a string",
             ),
             (
                 HookError::NotServed { what: "PreCloudInitIso", instead: "start the sidecar with --cloud-init" },

@@ -1,0 +1,85 @@
+//! PreCloudInitIso: offered only when asked for, and then the guest section is in the user data.
+
+use serde_json::{Value, json};
+use tonic::Code;
+use virt_tailor::kubevirt::cloudinit::original_user_data;
+use virt_tailor::kubevirt::proto::{v1alpha2, v1alpha3};
+
+use crate::rig::{Sidecar, info, vmi};
+
+const GUEST: (&str, &str) = ("virt-tailor.io/domain", "guest: {denyModules: [iavf]}");
+
+fn data(user_data: &str) -> Vec<u8> {
+    json!({"DataSource": "noCloud", "NoCloudMetaData": {"instance-id": "a.b"}, "UserData": user_data, "VolumeName": "c"})
+        .to_string()
+        .into_bytes()
+}
+
+fn source(user_data: &str) -> Vec<u8> {
+    json!({"userData": user_data}).to_string().into_bytes()
+}
+
+fn user_data(json: &[u8], field: &str) -> String {
+    let value: Value = serde_json::from_slice(json).unwrap();
+    value[field].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn it_is_offered_when_asked_for_and_merges() {
+    let sidecar = Sidecar::start(&["--cloud-init"]);
+    let points: Vec<String> =
+        info(sidecar.client().await).await.hook_points.into_iter().map(|point| point.name).collect();
+    assert_eq!(points, ["OnDefineDomain", "Shutdown", "PreCloudInitIso"]);
+
+    let owner = "#cloud-config\npassword: hunter2\n";
+    let vmi = vmi("plain", &[GUEST]);
+    let params = v1alpha2::PreCloudInitIsoParams {
+        cloud_init_no_cloud_source: source(owner),
+        vmi: vmi.clone().into(),
+        cloud_init_data: data(owner),
+    };
+    let mut client = v1alpha2::callbacks_client::CallbacksClient::new(sidecar.client().await);
+    let two = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
+    let params = v1alpha3::PreCloudInitIsoParams {
+        cloud_init_no_cloud_source: source(owner),
+        vmi: vmi.into(),
+        cloud_init_data: data(owner),
+    };
+    let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
+    let three = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
+    assert_eq!(two.cloud_init_data, three.cloud_init_data);
+    assert_eq!(two.cloud_init_no_cloud_source, three.cloud_init_no_cloud_source);
+    for merged in
+        [user_data(&three.cloud_init_data, "UserData"), user_data(&three.cloud_init_no_cloud_source, "userData")]
+    {
+        assert!(merged.contains("iavf"), "{merged}");
+        assert_eq!(original_user_data(merged.as_bytes()).unwrap(), owner.as_bytes());
+    }
+    let log = sidecar.log();
+    assert!(log.contains("PreCloudInitIso") && !log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_merged_is_one_line_or_left_alone() {
+    let call = async |sidecar: &Sidecar, user_data: &str| {
+        let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
+        let params = v1alpha3::PreCloudInitIsoParams {
+            cloud_init_no_cloud_source: Vec::new(),
+            vmi: vmi("plain", &[GUEST]).into(),
+            cloud_init_data: data(user_data),
+        };
+        client.pre_cloud_init_iso(params).await.map(|answer| answer.into_inner().cloud_init_data)
+    };
+    let list = "#cloud-config\nbootcmd: hunter2\n";
+    let sidecar = Sidecar::start(&["--cloud-init"]);
+    let status = call(&sidecar, list).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(
+        status.message().starts_with("virt-tailor: cloud-init: bootcmd in the user data is not a list"),
+        "{status}"
+    );
+    assert!(!sidecar.log().contains("hunter2"));
+    let sidecar = Sidecar::start(&["--cloud-init", "--on-error=keep"]);
+    assert_eq!(call(&sidecar, list).await.unwrap(), data(list));
+    assert!(sidecar.log().contains("left as it came"));
+}
