@@ -12,6 +12,7 @@ mod buses;
 mod defaults;
 mod devices;
 mod ports;
+mod spelling;
 
 use super::reduce::{self, ReduceError, Release};
 use crate::xml::{Document, Limits, XmlError};
@@ -41,8 +42,10 @@ pub fn read_back(sent: &[u8], answer: &[u8], release: Release) -> Result<String,
 fn dump(domain: &[u8]) -> Result<String, ReadBackError> {
     let mut document = Document::parse(domain, &Limits::default())?;
     defaults::add(&mut document);
+    spelling::spell_out(&mut document);
+    defaults::add_for_drives(&mut document);
     assign::assign(&mut document).map_err(ReadBackError::Libvirt)?;
-    defaults::spell_out(&mut document);
+    spelling::ports(&mut document);
     Ok(String::from_utf8_lossy(&document.to_bytes()).into_owned())
 }
 

@@ -216,9 +216,8 @@ impl Buses {
         } else {
             let model = Model::ALL.iter().find(|(model, _)| model.needs() & needs & TYPES != 0);
             let model = model.map_or("?", |(_, name)| name);
-            let kind = if needs & (ROOT_PORT | DOWNSTREAM) == 0 { "PCI" } else { "PCIe" };
             return Err(format!(
-                "internal error: a {kind} slot is needed to connect a PCI controller model='{model}', but none is \
+                "internal error: a PCI slot is needed to connect a PCI controller model='{model}', but none is \
                  available, and it cannot be automatically added"
             ));
         }
