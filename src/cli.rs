@@ -20,8 +20,12 @@ Examples:
   virt-tailor rehearse --vmi vm.yaml --domain domain.xml --profile gpu-workstation
   virt-tailor schema domain-profile > domain-profile.schema.json
 
-Exit codes: 0 done; 64 the request is wrong in itself (options, profile, annotation, VM); 65 the input is no libvirt domain, or one
-that cannot take what is asked; 66 a file cannot be read or written; 69 a sidecar or a libvirt cannot be reached; 70 a mistake of ours.")]
+Exit codes:
+   0  done
+  64  the request is wrong in itself (options, profile, annotation, VM)
+  65  the input is no libvirt domain, or one that cannot take what is asked
+  66  a file cannot be read or written
+  70  a mistake of ours")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -10,10 +10,26 @@
 //! | [`config`] | what people write: DomainProfiles and annotations, merged and validated |
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
-//! | [`kubevirt`] | KubeVirt's own documents: the VMI as a hook receives it, its lossy read-back |
+//! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
+//! Fitting a domain, in one breath:
+//!
+//! ```
+//! use virt_tailor::config::{Profiles, Request as Asked, resolve};
+//! use virt_tailor::domain::{Domain, LibvirtMode, Request, mutate};
+//!
+//! let asked = Asked { sets: vec!["features.hideKvm=on".to_owned()], ..Asked::default() };
+//! let profile = resolve(&asked, &Profiles::built_in())?;
+//! let domain = Domain::parse("<domain type='kvm'><name>vm</name></domain>")?;
+//! let request = Request { profile: &profile, vm: None, host: None, libvirt: LibvirtMode::Auto, lock_confirmed: false };
+//! let outcome = mutate(domain, &request)?;
+//! assert_eq!(outcome.changes[0].what, "domain: add <features><kvm><hidden state=\"on\"/></kvm></features>");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
+//! tokio and tonic live in `kubevirt::serve` alone.
 
 pub mod base;
 pub mod cli;

@@ -8,9 +8,13 @@ mod common;
 mod generate;
 #[path = "domain/golden.rs"]
 mod golden;
+#[path = "domain/passes.rs"]
+mod passes;
 #[path = "domain/properties.rs"]
 mod properties;
 #[path = "domain/samples.rs"]
 mod samples;
 #[path = "domain/support.rs"]
 mod support;
+#[path = "domain/tokens.rs"]
+mod tokens;

@@ -7,7 +7,7 @@ use super::{Failure, input};
 
 /// Says whether a domain can take what is asked; without a request, whether libvirt could take the domain.
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
-    let domain = input::domain(&args.inputs.domain)?;
+    let domain = input::domain(&args.inputs)?;
     if domain.is_migration_target() {
         eprintln!("note: this is the domain of a migration target (type=\"\"); it is left as it is");
         return Ok(());

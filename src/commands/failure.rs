@@ -27,6 +27,9 @@ pub enum Failure {
         #[source]
         error: VmiError,
     },
+    /// Two things are to come from standard input.
+    #[error("standard input can be read once: give a file for --domain or for --vmi")]
+    InputTwice,
     /// Text that should be UTF-8 is not.
     #[error("{}: this is not UTF-8 text", path.display())]
     NotText {
@@ -98,7 +101,9 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Vmi { .. } | Self::NotText { .. } | Self::Shim(_) => Self::USAGE,
+            Self::Request(_) | Self::Vmi { .. } | Self::InputTwice | Self::NotText { .. } | Self::Shim(_) => {
+                Self::USAGE
+            }
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
             Self::Hook(error) => of_hook(error),

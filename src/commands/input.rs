@@ -39,7 +39,11 @@ impl Prepared {
 }
 
 /// Reads the domain.
-pub(super) fn domain(path: &Path) -> Result<Domain, Failure> {
+pub(super) fn domain(inputs: &Inputs) -> Result<Domain, Failure> {
+    let path = inputs.domain.as_path();
+    if path == Path::new("-") && inputs.vmi.as_deref() == Some(path) {
+        return Err(Failure::InputTwice);
+    }
     let bytes = bytes(path)?;
     let name = if path == Path::new("-") { PathBuf::from("standard input") } else { path.to_owned() };
     Domain::parse(bytes).map_err(|error| Failure::NotADomain { name, error: Box::new(error) })

@@ -12,7 +12,7 @@ use super::{Failure, input, output};
 
 /// Rewrites a domain.
 pub(super) fn run(args: &Mutate) -> Result<(), Failure> {
-    let domain = input::domain(&args.inputs.domain)?;
+    let domain = input::domain(&args.inputs)?;
     let before = domain.document().source().to_vec();
     let outcome = if domain.is_migration_target() {
         // KubeVirt throws this answer away; only an error would matter, so not even the profile is looked at.

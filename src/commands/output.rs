@@ -1,5 +1,6 @@
 //! Writing: to standard output, or a file that is replaced as a whole.
 
+use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,19 +20,31 @@ pub(super) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
-/// Replaces a file in one step, so that nobody ever sees half of it.
+/// Replaces a file in one step, so that nobody ever sees half of it. A link stays one, and the file keeps its mode.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+    let known = std::fs::metadata(path).ok();
+    if known.as_ref().is_some_and(|known| !known.is_file()) {
         // A pipe or /dev/stdout cannot be replaced, only written to.
         return std::fs::write(path, bytes);
     }
+    let path = if known.is_some() { std::fs::canonicalize(path)? } else { path.to_owned() };
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, known.map(|known| known.permissions()));
+    let done = written.and_then(|()| std::fs::rename(&temporary, &path));
     if done.is_err() {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);
     }
     done
+}
+
+/// Writes a file that is to take the place of another; its mode is set before there is anything to read in it.
+fn write_new(path: &Path, bytes: &[u8], mode: Option<Permissions>) -> io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    if let Some(mode) = mode {
+        file.set_permissions(mode)?;
+    }
+    file.write_all(bytes)
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::LibvirtMode;
-use crate::kubevirt::hook::{CloudInit, Hook, OnError, Options};
+use crate::kubevirt::hook::{self, CloudInit, Hook, OnError, Options};
 
 use super::{Failure, input, output};
 
@@ -34,11 +34,12 @@ impl Shim {
 
     /// Answers on standard output.
     pub fn run(self, arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+        hook::tell_places_of_panics(|place| eprintln!("virt-tailor: a panic at {place}"));
         let given = Given::read(arguments)?;
         if given.help {
             return output::write(format!("Usage: {}\n", self.usage()).as_bytes(), None);
         }
-        let hook = hook(self)?;
+        let hook = prepared(self)?;
         let vmi = self.needed("--vmi", given.vmi)?;
         match self {
             Self::OnDefineDomain => {
@@ -72,7 +73,7 @@ impl Shim {
     }
 }
 
-fn hook(shim: Shim) -> Result<Hook, Failure> {
+fn prepared(shim: Shim) -> Result<Hook, Failure> {
     let options = Options {
         profiles: input::profiles(None)?,
         arguments: Vec::new(),

@@ -49,6 +49,11 @@ impl Profiles {
         names
     }
 
+    /// The names of the directory's profiles, in order.
+    pub fn directory(&self) -> impl Iterator<Item = &str> {
+        self.directory.keys().map(String::as_str)
+    }
+
     /// The source and text of a profile.
     pub(super) fn get(&self, name: &str) -> Option<(Arc<Source>, &str)> {
         if let Some(profile) = self.directory.get(name) {

@@ -186,7 +186,7 @@ pub struct Driver {
     pub model: Option<String>,
 }
 
-/// A QEMU property value; the type decides how libvirt passes it (L6).
+/// A QEMU property value; the type decides how libvirt passes it (libvirt 11.3, qemu_validate.c).
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[serde(untagged)]
 pub enum PropertyValue {

@@ -45,7 +45,7 @@ pub(super) fn apply(editor: &mut Editor<'_>, cpu: &Cpu) {
         let element = editor.child_or_new(parent, "cache", &why);
         editor.set(element, "mode", cache.as_str(), &why);
         if cache.as_str() != "emulate" {
-            // Only an emulated cache has a level (L6).
+            // Only an emulated cache has a level (libvirt 11.3, qemu_validate.c).
             editor.unset(element, "level", &why);
         }
     }

@@ -56,6 +56,11 @@ impl<'a> Editor<'a> {
         Why { reason: reason.into(), from: self.origin(field) }
     }
 
+    /// Whether somebody asked for just this field.
+    pub(super) fn is_set(&self, field: &str) -> bool {
+        self.origins.exact(field).is_some()
+    }
+
     /// Who asked for a field.
     pub(super) fn origin(&self, field: &str) -> String {
         self.extra_origins.exact(field).unwrap_or_else(|| self.origins.of(field)).to_owned()

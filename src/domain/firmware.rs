@@ -1,4 +1,4 @@
-//! Firmware: EFI over what KubeVirt wrote or from nothing, BIOS back, OVMF's 64-bit aperture (L5).
+//! Firmware: EFI over what KubeVirt wrote or from nothing, BIOS back, OVMF's 64-bit aperture (libvirt docs/formatdomain.rst, "Operating system booting").
 
 use crate::config::{AutoSize, Firmware, FirmwareType, OnOff};
 use crate::xml::{Document, Element};
@@ -7,7 +7,7 @@ use super::editor::Editor;
 use super::features::feature;
 use super::qemu;
 
-/// OVMF's own name for its aperture; the native `<sysinfo type='fwcfg'>` refuses it as reserved (L5).
+/// OVMF's own name for its aperture; the native `<sysinfo type='fwcfg'>` refuses it as reserved (libvirt docs/formatdomain.rst, "Operating system booting").
 const APERTURE: &str = "opt/ovmf/X-PciMmio64Mb";
 
 /// The loader of a domain.

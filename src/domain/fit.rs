@@ -138,7 +138,7 @@ fn situation(doc: &Document, device: Element, window: Option<u64>) -> Situation 
 }
 
 /// Function 0 of a slot whose other functions are in use must say so. libvirt does it by itself only where the attribute is absent,
-/// and KubeVirt drops the attribute between its passes (K1.6). Slots that nobody touched are left alone.
+/// and KubeVirt drops the attribute between its passes (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go). Slots that nobody touched are left alone.
 pub(super) fn multifunction(editor: &mut Editor<'_>, assigned: &[Assigned]) {
     let mut slots: BTreeMap<(u32, u8, u8), Vec<(PciAddress, Element)>> = BTreeMap::new();
     for device in devices(&editor.doc) {

@@ -1,4 +1,4 @@
-//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (L2).
+//! The vIOMMU: `<iommu>`, the I/O APIC it needs, and the virtio devices behind it (libvirt docs/formatdomain.rst, "IOMMU devices").
 
 use crate::config::{Ioapic, OnOff, OnOffAuto, Viommu, ViommuModel, VirtioDevices};
 use crate::xml::{Document, Element};
@@ -11,10 +11,10 @@ use super::qemu;
 use super::request::Request;
 use super::units::vcpus;
 
-/// More vCPUs than this need extended interrupt mode (L2.5).
+/// More vCPUs than this need extended interrupt mode (libvirt 11.3, qemu_validate.c).
 const EIM_ABOVE: u32 = 255;
 
-/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (L4.4).
+/// Names of QEMU's IOMMU devices; libvirt does not see one that is given as a raw argument and locks too little memory (kubevirt#18915).
 const QEMU_IOMMUS: [&str; 8] = [
     "intel-iommu",
     "amd-iommu",
@@ -110,8 +110,8 @@ fn driver_attributes(
     let mut remapping = None;
     if remaps {
         let (value, reason) = match viommu.interrupt_remapping.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => (OnOff::On, "asked for"),
-            OnOffAuto::Off => (OnOff::Off, "asked for"),
+            OnOffAuto::On => (OnOff::On, "interrupt remapping as asked for"),
+            OnOffAuto::Off => (OnOff::Off, "interrupt remapping as asked for"),
             OnOffAuto::Auto if kvm_ioapic => {
                 (OnOff::Off, "interrupt remapping auto: off because features.ioapic is kvm")
             }
@@ -120,9 +120,10 @@ fn driver_attributes(
             }
         };
         remapping = Some(value);
-        out.push(("intremap", value.as_str().to_owned(), editor.why("viommu.interruptRemapping", reason)));
+        out.push(("intremap", value.as_str().to_owned(), why(editor, "viommu.interruptRemapping", reason)));
         if value.is_on() {
-            let why = editor.why(
+            let why = why(
+                editor,
                 "viommu.interruptRemapping",
                 "interrupt remapping needs the split I/O APIC (libvirt fills it in only since 10.10)",
             );
@@ -132,19 +133,19 @@ fn driver_attributes(
     if viommu.model == ViommuModel::Intel {
         let vfio = vfio_count(&editor.doc) > 0 || request.vm.is_some_and(|vm| !vm.devices.is_empty());
         let caching = match viommu.caching_mode.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => Some((OnOff::On, "asked for")),
-            OnOffAuto::Off => Some((OnOff::Off, "asked for")),
+            OnOffAuto::On => Some((OnOff::On, "caching mode as asked for")),
+            OnOffAuto::Off => Some((OnOff::Off, "caching mode as asked for")),
             OnOffAuto::Auto => {
                 vfio.then_some((OnOff::On, "caching mode auto: VFIO devices behind an Intel IOMMU need it"))
             }
         };
         if let Some((value, reason)) = caching {
-            out.push(("caching_mode", value.as_str().to_owned(), editor.why("viommu.cachingMode", reason)));
+            out.push(("caching_mode", value.as_str().to_owned(), why(editor, "viommu.cachingMode", reason)));
         }
         let count = vcpus(&editor.doc);
         let eim = match viommu.eim.unwrap_or(OnOffAuto::Auto) {
-            OnOffAuto::On => Some((OnOff::On, "asked for".to_owned())),
-            OnOffAuto::Off => Some((OnOff::Off, "asked for".to_owned())),
+            OnOffAuto::On => Some((OnOff::On, "eim as asked for".to_owned())),
+            OnOffAuto::Off => Some((OnOff::Off, "eim as asked for".to_owned())),
             OnOffAuto::Auto => {
                 (count > EIM_ABOVE).then(|| (OnOff::On, format!("eim auto: {count} vCPUs are more than {EIM_ABOVE}")))
             }
@@ -155,7 +156,7 @@ fn driver_attributes(
                     "viommu.eim: extended interrupt mode ({reason}) needs interrupt remapping; set viommu.interruptRemapping: on"
                 ));
             }
-            out.push(("eim", value.as_str().to_owned(), editor.why("viommu.eim", reason)));
+            out.push(("eim", value.as_str().to_owned(), why(editor, "viommu.eim", &reason)));
         }
     }
     let on_off = |value: Option<OnOff>| value.map(|value| value.as_str().to_owned());
@@ -173,10 +174,15 @@ fn driver_attributes(
         ("oas", "viommu.oas", number(viommu.oas)),
     ] {
         if let Some(value) = value {
-            out.push((name, value, editor.why(field, "asked for")));
+            out.push((name, value, editor.why(field, format!("{name} as asked for"))));
         }
     }
     out
+}
+
+/// The reason for what a field asks for, or, where nobody set it, for what follows from asking for a vIOMMU.
+fn why(editor: &Editor<'_>, field: &str, reason: &str) -> Why {
+    editor.why(if editor.is_set(field) { field } else { "viommu.model" }, reason)
 }
 
 /// Puts the virtio devices behind the IOMMU.

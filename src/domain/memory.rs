@@ -10,7 +10,7 @@ use super::pci::devices;
 use super::request::Request;
 use super::units::bytes;
 
-/// What QEMU itself may lock besides guest memory, in libvirt's formula (L4.3).
+/// What QEMU itself may lock besides guest memory, in libvirt's formula (libvirt 11.3, qemuDomainGetMemLockLimitBytes).
 const OVERHEAD: u64 = 1 << 30;
 
 /// Sets the memory settings that are asked for.
@@ -76,7 +76,7 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
     };
     let kib = size.div_ceil(1024);
     if request.session() {
-        // L4.2: in session mode memtune is accepted at define and fails at start.
+        // kubevirt#17857: in session mode memtune is accepted at define and fails at start.
         editor.note(format!(
             "memory.hardLimit: {kib} KiB ({reason}); libvirt runs in session mode, where <memtune> cannot start, so the agent \
              delivers this as the limit of locked memory"
@@ -93,14 +93,17 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
     editor.set_text(element, &kib.to_string(), &why);
 }
 
-/// libvirt's own formula for locked memory (L4.3), with the memory the guest may grow to: bytes and how they came about.
+/// libvirt's own formula for locked memory (libvirt 11.3, qemuDomainGetMemLockLimitBytes), with the memory the guest may grow to: bytes and how they came about.
 fn needed(doc: &Document) -> Option<(u64, String)> {
     let devices = vfio_count(doc);
     let (memory, what) = most_memory(doc)?;
     let iommu = iommus(doc).next().is_some();
     let factor = if iommu { devices } else { 1 };
-    let behind =
-        if iommu { format!("{devices} VFIO devices behind a vIOMMU") } else { "VFIO without a vIOMMU".to_owned() };
+    let behind = match (iommu, devices) {
+        (true, 1) => "1 VFIO device behind a vIOMMU".to_owned(),
+        (true, _) => format!("{devices} VFIO devices behind a vIOMMU"),
+        (false, _) => "VFIO without a vIOMMU".to_owned(),
+    };
     let need = memory.checked_mul(factor)?.checked_add(OVERHEAD)?;
     Some((need, format!("auto: {factor} x {what} of {} MiB + 1 GiB, for {behind}", memory >> 20)))
 }

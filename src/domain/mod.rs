@@ -1,7 +1,7 @@
 //! The libvirt domain: what is changed in it, one file per subject, and the rules it must meet afterwards.
 //!
 //! Every subject is *complete and idempotent*: it finds the element and sets it, or creates it. KubeVirt calls a hook up to three
-//! times per start and drops part of what it wrote in between (K1.6), so nothing is decided by "already there".
+//! times per start and drops part of what it wrote in between (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go), so nothing is decided by "already there".
 
 mod change;
 mod check;
@@ -25,5 +25,5 @@ pub use check::{Finding, check};
 pub use mutate::{Domain, DomainError, mutate};
 pub use request::{LibvirtMode, Request, RequestedDevice, VmFacts};
 
-/// libvirt's namespace for raw QEMU arguments and overrides (L1.3).
+/// libvirt's namespace for raw QEMU arguments and overrides (libvirt docs/drvqemu.rst).
 pub const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";

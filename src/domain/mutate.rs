@@ -49,7 +49,7 @@ impl Domain {
     }
 
     /// Whether this is what a hook gets on KubeVirt's migration target: an empty type, no host devices, no defaults. The result is
-    /// thrown away there, so it is to be answered unchanged before any profile is looked at (K1.6).
+    /// thrown away there, so it is to be answered unchanged before any profile is looked at (KubeVirt 1.9, pkg/virt-launcher/virtwrap/manager.go).
     pub fn is_migration_target(&self) -> bool {
         self.doc.attribute(self.doc.root(), "type").as_deref() == Some("")
     }
@@ -89,7 +89,13 @@ pub fn mutate(domain: Domain, request: &Request<'_>) -> Result<Outcome, Refusal>
     if !editor.problems.is_empty() {
         return Err(Refusal { problems: editor.problems });
     }
-    Ok(Outcome { bytes: editor.doc.to_bytes(), changes: editor.changes(), notes: editor.notes })
+    let bytes = editor.doc.to_bytes();
+    let most = Limits::default().max_bytes;
+    if bytes.len() > most {
+        let problem = format!("the domain would grow to {} bytes, more than the {most} that are read", bytes.len());
+        return Err(Refusal { problems: vec![problem] });
+    }
+    Ok(Outcome { bytes, changes: editor.changes(), notes: editor.notes })
 }
 
 /// One subject after the other; later ones see what earlier ones did.

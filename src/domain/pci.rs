@@ -7,7 +7,7 @@ use crate::xml::{Document, Element};
 use super::editor::{Editor, Why};
 use super::units::{Machine, bytes, number};
 
-/// The highest bus on which KubeVirt still adds spare hot-plug ports (K3.4, `docs/pci-topology.md`).
+/// The highest bus on which KubeVirt still adds spare hot-plug ports (KubeVirt docs/pci-topology.md).
 const KUBEVIRT_LAST_BUS: u8 = 31;
 
 /// A PCI address given in attributes `domain bus slot function`; missing ones are 0. `None` if one is not in range.
@@ -26,7 +26,7 @@ pub(super) fn address_element(doc: &Document, device: Element) -> Option<Element
     doc.child(device, "address")
 }
 
-/// The guest PCI address of a device. All zeros means "please assign" to libvirt (L3.2), so that is none.
+/// The guest PCI address of a device. All zeros means "please assign" to libvirt (libvirt docs/pci-addresses.rst), so that is none.
 pub(super) fn guest_address(doc: &Document, device: Element) -> Option<PciAddress> {
     let address = address_element(doc, device)?;
     let pci = doc.attribute(address, "type").is_none_or(|kind| kind == "pci");

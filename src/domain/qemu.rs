@@ -17,7 +17,7 @@ pub(super) struct Group {
     elements: Vec<Element>,
 }
 
-/// The arguments of a domain, over all its `qemu:commandline` elements (libvirt collects them, L1.2), cut into groups.
+/// The arguments of a domain, over all its `qemu:commandline` elements (libvirt collects them), cut into groups.
 pub(super) fn groups(doc: &Document) -> Vec<Group> {
     let mut out: Vec<Group> = Vec::new();
     for commandline in doc.children(doc.root()).filter(|child| doc.is(*child, QEMU_NAMESPACE, "commandline")) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::Resolved;
 use crate::host::HostFacts;
 
-/// How libvirt will run: decides whether `<memtune>` can be used (L4.2).
+/// How libvirt will run: decides whether `<memtune>` can be used (kubevirt#17857).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LibvirtMode {
     /// Unprivileged, as in every KubeVirt virt-launcher: `<memtune>` defines and then fails at start.

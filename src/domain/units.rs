@@ -1,4 +1,4 @@
-//! libvirt's scaled integers (L4.1), machine types and numbers.
+//! libvirt's scaled integers (libvirt docs/formatdomain.rst, "Memory Tuning"), machine types and numbers.
 
 use crate::xml::{Document, Element};
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use serde_json::error::Category;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
 use crate::domain::{self, VmFacts};
@@ -23,7 +24,7 @@ pub struct VmView {
     pub namespace: String,
     /// The annotations that reach the VMI: of a VirtualMachine those of its template.
     pub annotations: BTreeMap<String, String>,
-    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (K3.3).
+    /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
     pub host_devices: Vec<RequestedDevice>,
     /// `domain.rebootPolicy` is `Terminate`: KubeVirt ends the VM when its guest reboots.
     pub ends_at_reboot: bool,
@@ -50,7 +51,7 @@ pub enum RequestKind {
 }
 
 impl RequestedDevice {
-    /// The aliases that KubeVirt may give the device in the domain XML (K3.3); the one that is there is the one.
+    /// The aliases that KubeVirt may give the device in the domain XML (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice); the one that is there is the one.
     pub fn aliases(&self) -> Vec<String> {
         let prefixes: &[&str] = match self.kind {
             RequestKind::HostDevice => &["ua-hostdevice-", "ua-dra-hostdevice-", "ua-usb-host-"],
@@ -103,6 +104,41 @@ impl VmView {
             devices: devices.map(|d| domain::RequestedDevice { name: d.name.clone(), aliases: d.aliases() }).collect(),
             annotations: self.annotations.clone(),
         }
+    }
+
+    /// Reads a VMI as KubeVirt gives it to a hook: JSON of its own making. It may have no `kind`: objects that come to KubeVirt by a
+    /// watch have lost it.
+    ///
+    /// [`Self::parse`] would do for most, but its reader takes twenty times as long, and more than all the rest of a call.
+    pub fn from_hook(text: &str) -> Result<Self, VmiError> {
+        if text.len() > MAX_BYTES {
+            return Err(VmiError::TooLong { bytes: text.len() });
+        }
+        let error = match serde_json::from_str::<Received>(text) {
+            Ok(Received { kind, api_version, metadata, spec }) => {
+                let kind = KindOnly { kind, api_version };
+                return match kind.is_vmi_or_nothing() {
+                    true => Ok(view(&metadata, &metadata, &spec)),
+                    false => Err(VmiError::OtherKind { found: kind.describe() }),
+                };
+            }
+            Err(error) => error,
+        };
+        // Of another kind the fields need not have our types.
+        if let Ok(kind) = serde_json::from_str::<KindOnly>(text)
+            && !kind.is_vmi_or_nothing()
+        {
+            return Err(VmiError::OtherKind { found: kind.describe() });
+        }
+        // Its own messages quote the text.
+        let what = match error.classify() {
+            Category::Eof => "the document ends too early",
+            Category::Data => "a value is of another type than KubeVirt's",
+            Category::Syntax | Category::Io => "not valid JSON",
+        };
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let (line, column) = (number(error.line()), number(error.column()));
+        Err(VmiError::Malformed { line, column, what: what.to_owned() })
     }
 
     /// Reads a VM or VMI, in JSON or YAML (of which JSON is a part).
@@ -172,6 +208,11 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, VmiError> {
             Error::DuplicateMappingKey { .. } => "a key stands here for the second time".to_owned(),
             Error::Eof { .. } => "the document ends too early".to_owned(),
             Error::Budget { .. } => "the document is nested too deep or too large".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("mapping") => {
+                "a map (key: value) is expected here".to_owned()
+            }
+            Error::Unexpected { expected, .. } if expected.contains("sequence") => "a list is expected here".to_owned(),
+            Error::Unexpected { expected, .. } if expected.contains("string") => "a text is expected here".to_owned(),
             Error::Unexpected { expected, .. } => format!("{expected} is expected here"),
             _ => "not valid JSON or YAML, or a value of another type than KubeVirt's".to_owned(),
         };
@@ -190,6 +231,12 @@ struct KindOnly {
 }
 
 impl KindOnly {
+    fn is_vmi_or_nothing(&self) -> bool {
+        let group = self.api_version.as_deref().unwrap_or_default();
+        let ours = group.is_empty() || group.starts_with("kubevirt.io/");
+        ours && matches!(self.kind.as_deref().unwrap_or_default(), "" | "VirtualMachineInstance")
+    }
+
     fn describe(&self) -> String {
         let short = |text: &str| text.chars().take(60).collect::<String>();
         match (&self.api_version, &self.kind) {
@@ -198,6 +245,18 @@ impl KindOnly {
             (Some(version), Some(kind)) => format!("a {:?} of {:?}", short(kind), short(version)),
         }
     }
+}
+
+/// What a hook receives, read at once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Received {
+    kind: Option<String>,
+    api_version: Option<String>,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -352,5 +411,33 @@ mod tests {
         }
         let long = " ".repeat(MAX_BYTES + 1);
         assert!(matches!(VmView::parse(&long), Err(VmiError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_hook_receives_json_with_or_without_a_kind() {
+        for name in ["dpdk-worker", "gpu-workstation", "ignition", "plain", "sfc-onload", "vgpu-desktop"] {
+            let text = sample(&format!("{name}.vmi.json"));
+            let expected = VmView::parse(&text).unwrap();
+            assert_eq!(VmView::from_hook(&text).unwrap(), expected, "{name}");
+            let mut without: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for key in ["kind", "apiVersion"] {
+                assert!(without.as_object_mut().unwrap().remove(key).is_some());
+            }
+            assert_eq!(VmView::from_hook(&without.to_string()).unwrap(), expected, "{name}");
+        }
+        let cases = [
+            ("{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"metadata\": 1}", "this is a \"Pod\" of \"v1\": give"),
+            ("{\"kind\": \"VirtualMachine\"}", "this is a \"VirtualMachine\": give"),
+            ("{\"metadata\": {\"name\": 7}}", "line 1 column 23: a value is of another type"),
+            ("{\"metadata\": {\"name\": \"secret", "line 1 column 29: the document ends too early"),
+            ("{\"spec\": secret}", "line 1 column 10: not valid JSON"),
+            ("", "line 1 column 0: the document ends too early"),
+        ];
+        for (text, message) in cases {
+            let error = VmView::from_hook(text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{text:?}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(matches!(VmView::from_hook(&" ".repeat(MAX_BYTES + 1)), Err(VmiError::TooLong { .. })));
     }
 }

@@ -52,6 +52,13 @@ pub(super) fn read_tag(text: &str, tag: &Range<usize>, out: &mut Vec<RawAttribut
         if let Some(found) = raw.find('<') {
             return Err(error(value.start + found, "'<' is not allowed in an attribute value: write &lt;".to_owned()));
         }
+        if let Some(found) = raw.find("]]>") {
+            // XML allows it here; Go's decoder, which is KubeVirt's, does not.
+            return Err(error(
+                value.start + found,
+                "']]>' is not allowed in an attribute value: write ]]&gt;".to_owned(),
+            ));
+        }
         if let Some((found, message)) = bad_reference(raw) {
             return Err(error(value.start + found, message));
         }

@@ -116,7 +116,7 @@ impl Document {
     }
 
     fn insert(&mut self, parent: Element, after: Option<Element>, name: &str, ns: NsId) -> Element {
-        let style = self.style_for(parent);
+        let style = after.map_or_else(|| self.style_for(parent), |sibling| self.style_beside(sibling, parent));
         // Below a default namespace a bare name would be in it.
         let undeclare = ns == NsId::NONE && self.binding(parent, "").is_some_and(|uri| !uri.is_empty());
         let attrs = if undeclare { vec![("xmlns".to_owned(), String::new())] } else { Vec::new() };

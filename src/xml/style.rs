@@ -20,6 +20,30 @@ impl Document {
         Style { lead: self.child_lead(parent), close_tag: self.closes_with_tag(parent), quote: self.quote_near(parent) }
     }
 
+    /// The look of a new element right behind a sibling: that of the sibling, as far as it shows.
+    pub(super) fn style_beside(&self, sibling: Element, parent: Element) -> Style {
+        let node = self.node(sibling);
+        if node.is(MADE) {
+            let made = self.made(node);
+            return Style { lead: made.lead.clone(), close_tag: made.close_tag, quote: made.quote };
+        }
+        let style = self.style_for(parent);
+        let empty = |node: &Node| node.first == NO_NODE && node.content().is_empty();
+        let mut below = node.first;
+        let mut shown = empty(node).then(|| !node.closes_itself());
+        while shown.is_none() && below != NO_NODE {
+            let child = &self.nodes[below as usize];
+            shown = (!child.is(MADE) && empty(child)).then(|| !child.closes_itself());
+            below = child.next;
+        }
+        let attr = (node.attrs.0 < node.attrs.1).then(|| &self.attrs[node.attrs.0 as usize]);
+        Style {
+            lead: self.lead(sibling).to_owned(),
+            close_tag: shown.unwrap_or(style.close_tag),
+            quote: attr.map_or(style.quote, |attr| char::from(self.text.as_bytes()[attr.value.0 as usize - 1])),
+        }
+    }
+
     /// The line break and indentation before an element; empty if it does not stand at the start of a line.
     pub(super) fn lead(&self, element: Element) -> &str {
         let node = self.node(element);

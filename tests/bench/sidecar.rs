@@ -1,9 +1,10 @@
 //! Figures of the sidecar, measured on the real process over its real socket. By hand:
 //!
-//!     cargo build --release
-//!     cargo bench --bench sidecar -- target/release/virt-tailor
+//!     RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target x86_64-unknown-linux-gnu
+//!     cargo bench --bench sidecar -- target/x86_64-unknown-linux-gnu/release/virt-tailor
 //!
-//! The program is an argument because `cargo bench` builds it together with what only tests need.
+//! The program is an argument because `cargo bench` builds it together with what only tests need, and because the one in an image is
+//! static.
 
 #![allow(
     clippy::unwrap_used,

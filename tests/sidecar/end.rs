@@ -98,7 +98,7 @@ fn connections_that_hang_are_dropped_in_time() {
                 std::thread::sleep(Duration::from_millis(50));
                 let took = ends(&mut sidecar, "-TERM");
                 println!("{} pieces: {took:?}", pieces.len());
-                assert!(took < Duration::from_secs(5), "{took:?}");
+                assert!(took < Duration::from_secs(3) + LONG / 2, "{took:?}");
                 // Nobody is left to talk to.
                 stream.set_read_timeout(Some(LONG)).unwrap();
                 let _ = stream.read_to_end(&mut Vec::new());
@@ -120,11 +120,11 @@ async fn a_slow_client_keeps_nobody_waiting() {
         .collect();
     let begin = Instant::now();
     sidecar.define(sample("plain.pass1.xml"), vmi("plain", &[])).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     let begin = Instant::now();
     shutdown(sidecar.client().await).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     assert_eq!(sidecar.ended().code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(3) + LONG / 2, "{:?}", begin.elapsed());
     drop(slow);
 }

@@ -37,6 +37,8 @@ async fn a_call_is_told_and_its_secrets_are_not() {
         "refused default/plain 1",
     ];
     assert_eq!(calls, expected);
+    // There is no such host here; that is worth a note, and no more.
+    assert!(log.contains("nothing is known about the host's devices: /nonexistent is no host root"), "{log}");
     let told = lines.iter().filter(|line| line["message"] == "changed").count() as u64;
     let counted: u64 = lines.iter().filter_map(|line| line["changes"].as_u64()).sum();
     assert!(told == counted && told > 0, "{told} {counted}");

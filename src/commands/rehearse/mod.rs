@@ -32,7 +32,7 @@ const OF_A_REQUEST: [i32; 3] = [64, 65, 66];
 pub(super) fn run(args: &Rehearse) -> Result<(), Failure> {
     let path = args.inputs.vmi.as_deref().ok_or(Trouble::NoVmi)?;
     let vmi = Vmi::parse(&input::text(path)?).map_err(|error| Failure::Vmi { path: path.to_owned(), error })?;
-    let domain = input::domain(&args.inputs.domain)?.document().source().to_vec();
+    let domain = input::domain(&args.inputs)?.document().source().to_vec();
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(ServeError::Runtime)?;
     let folder = Folder::new()?;
     let outcome = runtime.block_on(rehearse(args, &folder, &vmi, domain));

@@ -36,7 +36,7 @@ struct Checks<'a> {
 
 use ViommuModel::{Amd, Intel, Smmuv3, Virtio};
 
-/// Which model knows which field (L2.2); `virtioDevices` suits all.
+/// Which model knows which field (libvirt docs/formatdomain.rst, "IOMMU devices"); `virtioDevices` suits all.
 const VIOMMU_FIELDS: [(&str, &[ViommuModel]); 13] = [
     ("interruptRemapping", &[Intel, Amd]),
     ("cachingMode", &[Intel]),
@@ -144,7 +144,7 @@ impl Checks<'_> {
         }
     }
 
-    /// `accel` without `pciBus` is accepted by libvirt and silently lost (L2.3): refused here.
+    /// `accel` without `pciBus` is accepted by libvirt and silently lost (libvirt 12.8): refused here.
     fn smmuv3(&self, viommu: &Viommu) {
         let accelerated = viommu.accel == Some(OnOff::On);
         if accelerated && viommu.pci_bus.is_none() {

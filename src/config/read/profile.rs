@@ -159,7 +159,7 @@ fn features(mut section: Section<'_>) -> Features {
     features
 }
 
-/// libvirt: at most 12 characters, no comma (L6).
+/// libvirt: at most 12 characters, no comma (libvirt 11.3, qemu_validate.c).
 fn vendor_id(node: &Node) -> Read<String> {
     let id = text(node)?;
     let length = id.chars().count();

@@ -220,7 +220,7 @@ pub(crate) fn max_phys_addr(node: &Node) -> Read<MaxPhysAddr> {
     }
 }
 
-/// A guest PCI address. libvirt has PCI domain 0 only, and reads all zeros as "please assign" (L3.2).
+/// A guest PCI address. libvirt has PCI domain 0 only, and reads all zeros as "please assign" (libvirt docs/pci-addresses.rst).
 pub(crate) fn guest_address(node: &Node) -> Read<PciAddress> {
     let text = &scalar(node, "a PCI address")?.text;
     let address: PciAddress = text.parse().map_err(|error: crate::base::PciAddressError| error.to_string())?;
@@ -241,7 +241,7 @@ pub(crate) fn selector(node: &Node) -> Read<DeviceSelector> {
         .map_err(|error: crate::config::scalars::DeviceSelectorError| error.to_string())
 }
 
-/// A typed QEMU property. libvirt passes signed and unsigned numbers in decimal only (L6), so hexadecimal is converted here.
+/// A typed QEMU property. libvirt passes signed and unsigned numbers in decimal only (libvirt 11.3, qemu_validate.c), so hexadecimal is converted here.
 pub(crate) fn property(node: &Node) -> Read<PropertyValue> {
     let scalar = scalar(node, "a value")?;
     match scalar.kind {

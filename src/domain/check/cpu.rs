@@ -1,4 +1,4 @@
-//! CPU, Hyper-V and firmware (L5, L6).
+//! CPU, Hyper-V and firmware (libvirt 11.3, qemu_validate.c).
 
 use crate::xml::Element;
 

@@ -1,4 +1,4 @@
-//! Host devices and what every device has: boot order, alias, ACPI index, ROM (L3.1), overrides and video (L6).
+//! Host devices and what every device has: boot order, alias, ACPI index, ROM (libvirt 11.3, domain_conf.c), overrides and video (libvirt 11.3, qemu_validate.c).
 
 use crate::config::is_alias_text;
 use crate::xml::Element;

@@ -1,4 +1,4 @@
-//! The vIOMMU (L2).
+//! The vIOMMU (libvirt docs/formatdomain.rst, "IOMMU devices").
 
 use crate::xml::Element;
 
@@ -9,7 +9,7 @@ use super::super::pci::{devices, guest_address, pci_controller_index};
 use super::super::units::{Machine, number, vcpus};
 use super::Findings;
 
-/// Which driver attribute belongs to which models (L2.2).
+/// Which driver attribute belongs to which models (libvirt docs/formatdomain.rst, "IOMMU devices").
 const ATTRIBUTES: [(&str, &[&str]); 14] = [
     ("intremap", &["intel", "amd"]),
     ("caching_mode", &["intel"]),

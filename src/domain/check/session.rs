@@ -1,4 +1,4 @@
-//! What only an unprivileged libvirt refuses: define succeeds, start fails (L4.2, K4.3).
+//! What only an unprivileged libvirt refuses: define succeeds, start fails (kubevirt#17857).
 
 use super::super::pci::devices;
 use super::Findings;

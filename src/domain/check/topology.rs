@@ -1,4 +1,4 @@
-//! PCI addresses and controllers (L3.2, L3.3).
+//! PCI addresses and controllers (libvirt docs/pci-addresses.rst).
 
 use std::collections::{HashMap, HashSet};
 

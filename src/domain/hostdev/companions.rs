@@ -1,4 +1,4 @@
-//! Companions: the other endpoints of an assigned device's IOMMU group (DESIGN: "Companions are not requested").
+//! Companions: the other endpoints of an assigned device's IOMMU group.
 //!
 //! One device-plugin id stands for a whole group; its group node is in the container already. So the endpoints that nobody
 //! requested are added as host devices, and those that were requested separately are arranged around the primary.

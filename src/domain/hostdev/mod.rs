@@ -55,7 +55,7 @@ impl Assigned {
     }
 }
 
-/// The kind of a device; `None` if it is not assigned from the host. A missing `mode` means subsystem (K3.3).
+/// The kind of a device; `None` if it is not assigned from the host. A missing `mode` means subsystem (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
 pub(super) fn kind(doc: &Document, device: Element) -> Option<Kind> {
     let kind = doc.attribute(device, "type");
     match (doc.local_name(device), kind.as_deref()) {
@@ -68,7 +68,7 @@ pub(super) fn kind(doc: &Document, device: Element) -> Option<Kind> {
     }
 }
 
-/// Whether libvirt counts the device as VFIO for locked memory (L4.3): PCI or mediated.
+/// Whether libvirt counts the device as VFIO for locked memory (libvirt 11.3, qemuDomainGetMemLockLimitBytes): PCI or mediated.
 pub(super) fn is_vfio(doc: &Document, device: Element) -> bool {
     matches!(kind(doc, device), Some(Kind::Pci | Kind::Mdev))
 }
@@ -83,7 +83,7 @@ pub(super) fn source_address(doc: &Document, device: Element) -> Option<PciAddre
     if kind(doc, device)? != Kind::Pci {
         return None;
     }
-    // A `<source/>` without address is 0000:00:00.0 to libvirt (L3.1): never a device anybody means.
+    // A `<source/>` without address is 0000:00:00.0 to libvirt (libvirt 11.3, domain_conf.c): never a device anybody means.
     doc.descend(device, &["source", "address"]).and_then(|address| read_address(doc, address))
 }
 

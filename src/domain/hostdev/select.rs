@@ -1,4 +1,4 @@
-//! Which device an item means, by the shape of its selector (DESIGN: hostDevices).
+//! Which device an item means, by the shape of its selector.
 
 use crate::config::DeviceSelector;
 
@@ -6,7 +6,7 @@ use super::super::editor::Editor;
 use super::super::request::Request;
 use super::{Assigned, Kind, assigned};
 
-/// KubeVirt's alias prefixes for host devices (K3.3, K3.7).
+/// KubeVirt's alias prefixes for host devices (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
 const PREFIXES: [&str; 6] =
     ["ua-gpu-", "ua-hostdevice-", "ua-sriov-", "ua-dra-gpu-", "ua-dra-hostdevice-", "ua-usb-host-"];
 

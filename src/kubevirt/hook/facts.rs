@@ -66,3 +66,27 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_was_answered_with_is_held() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path().to_owned());
+        let nothing = host.look();
+        assert!(nothing.facts.is_none() && nothing.note.is_some());
+        // Nobody was answered yet: it is looked at again.
+        std::fs::create_dir(root.path().join("sys")).unwrap();
+        let something = host.look();
+        assert!(something.facts.is_some() && something.note.is_none());
+        host.hold(something);
+        std::fs::remove_dir(root.path().join("sys")).unwrap();
+        assert!(host.look().facts.is_some());
+        // That nothing is known is held as well.
+        host.hold(nothing);
+        std::fs::create_dir(root.path().join("sys")).unwrap();
+        assert!(host.look().facts.is_none());
+    }
+}

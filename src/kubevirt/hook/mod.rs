@@ -1,13 +1,12 @@
 //! What a hook answers. The three versions of Callbacks, the Plugin API and the programs that KubeVirt's shim calls all come here.
 //!
-//! No state is kept from call to call, except facts about the host (see [`facts`](self::facts)): KubeVirt calls up to three times per
+//! No state is kept from call to call, except facts about the host (see `facts`): KubeVirt calls up to three times per
 //! start and loses part of every answer in between, so each call is answered from what it brings.
 
 mod error;
 mod facts;
 mod pass;
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -74,7 +73,9 @@ pub struct Reply<T = Outcome> {
     pub kept: Option<HookError>,
 }
 
-/// What a call of PreCloudInitIso brings and what its answer takes back, both as KubeVirt's JSON. It holds a user's data, so its `Debug` shows sizes.
+/// What a call of PreCloudInitIso brings and what its answer takes back, both as KubeVirt's JSON.
+///
+/// It holds a user's data, so its `Debug` shows sizes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CloudInit {
     /// A `CloudInitNoCloudSource`: the older form.
@@ -104,7 +105,8 @@ impl Hook {
             let alone = Asked { profiles: vec![ProfileArgument::Name(name.to_owned())], ..Asked::default() };
             validate(&alone, profiles).err()
         };
-        profiles.names().into_iter().filter_map(mistakes).map(|problems| problems.one_line()).collect()
+        // The built-in ones are right: tests say so.
+        profiles.directory().filter_map(mistakes).map(|problems| problems.one_line()).collect()
     }
 
     /// Answers OnDefineDomain, or the Plugin API's MutateDomain.
@@ -226,7 +228,7 @@ fn view(vmi: &[u8]) -> Result<VmView, HookError> {
         return Err(HookError::NoVmi);
     }
     let text = std::str::from_utf8(vmi).map_err(|error| HookError::VmiNotText { at: error.valid_up_to() })?;
-    VmView::parse(text).map_err(HookError::Vmi)
+    VmView::from_hook(text).map_err(HookError::Vmi)
 }
 
 /// An answer that KubeVirt can receive.
@@ -239,14 +241,18 @@ fn short_enough(outcome: Outcome) -> Result<Outcome, HookError> {
 
 /// Runs code of ours so that a mistake in it costs one answer, not the process: a sidecar that is gone takes its pod with it.
 fn guarded<T>(work: impl FnOnce() -> Result<T, HookError>) -> Result<T, HookError> {
-    // Nothing that unwinding could leave half done outlives the call.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(HookError::Bug(panic_text(&*panic).to_owned())))
+    // Nothing that unwinding could leave half done outlives the call. What a panic says may quote a user's data (slicing a string
+    // quotes it), so only its place is told, by the panic hook.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(HookError::Bug("a panic, whose place is in the log".to_owned())))
 }
 
-/// What a panic says.
-pub(super) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+/// Has a panic tell its place to somebody and nothing else: neither what it says nor an end of the process.
+pub fn tell_places_of_panics(tell: fn(&str)) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        tell(place.as_deref().unwrap_or("an unknown place"));
+    }));
 }
 
 #[cfg(test)]
@@ -255,9 +261,8 @@ mod tests {
 
     #[test]
     fn a_mistake_of_ours_costs_one_answer() {
-        let one: Result<(), _> = guarded(|| panic!("number {}", 1));
-        assert_eq!(one, Err(HookError::Bug("number 1".to_owned())));
-        let two: Result<(), _> = guarded(|| panic!("two"));
-        assert_eq!(two, Err(HookError::Bug("two".to_owned())));
+        let answer: Result<(), _> = guarded(|| panic!("hunter2"));
+        assert_eq!(answer, Err(HookError::Bug("a panic, whose place is in the log".to_owned())));
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
     }
 }

@@ -22,14 +22,7 @@ pub fn start(verbose: bool) {
     let lines = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(std::io::stderr);
     // Only a second logger could be refused, and there is none.
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(
-            place,
-            panic = hook::panic_text(panic.payload()),
-            "this is a mistake of ours, please report it"
-        );
-    }));
+    hook::tell_places_of_panics(|place| tracing::error!(place, "this is a mistake of ours, please report it"));
 }
 
 /// What the log says of an answer.

@@ -112,6 +112,7 @@ pub(super) fn place(folder: &Path, name: &str) -> Result<Placed, SocketError> {
 
 /// As [`place`], but not where somebody answers: for a name that is fixed.
 pub(super) async fn place_only(folder: &Path, name: &str) -> Result<Placed, SocketError> {
+    stale::remove(folder).await;
     let path = folder.join(name);
     if stale::answers(folder, name).await {
         return Err(SocketError::Taken { path });
@@ -176,7 +177,7 @@ impl Private {
     }
 
     fn attempt(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(format!("{PRIVATE}{:016x}", random()));
+        let path = folder.join(format!("{PRIVATE}{:08x}", random() >> 32));
         let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
         private(&path)?;
         let lock = File::open(&path)?;

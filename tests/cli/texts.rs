@@ -1,0 +1,107 @@
+//! Every kind of outcome, word by word.
+
+use std::path::Path;
+
+use crate::run::Place;
+
+/// Name, arguments, exit code. `~` in an argument stands for a blank.
+const CASES: [(&str, &str, i32); 56] = [
+    ("no-arguments", "", 64),
+    ("help", "--help", 0),
+    ("help-mutate", "mutate --help", 0),
+    ("unknown-command", "mutat --domain domain.xml", 64),
+    ("unknown-option", "mutate --domain domain.xml --profil mine.yaml", 64),
+    ("no-domain", "mutate --profile mine.yaml", 64),
+    ("unknown-format", "mutate --domain domain.xml --changes=yaml", 64),
+    ("diff-and-changes", "mutate --domain domain.xml --diff --changes", 64),
+    ("unknown-mode", "mutate --domain domain.xml --libvirt user", 64),
+    ("unknown-schema", "schema node-config", 64),
+    ("mutate", "mutate --domain domain.xml --profile ./mine.yaml", 0),
+    ("mutate-nothing-asked", "mutate --domain domain.xml", 0),
+    ("mutate-notes", "mutate --domain domain.xml --set memory.hardLimit=auto --libvirt session", 0),
+    ("mutate-session-by-vmi", "mutate --domain domain.xml --vmi vmi.yaml --set memory.hardLimit=auto --diff", 0),
+    (
+        "mutate-system-with-vmi",
+        "mutate --domain domain.xml --vmi vmi.yaml --set memory.hardLimit=auto --libvirt system --diff",
+        0,
+    ),
+    ("diff", "mutate --domain domain.xml --profile ./mine.yaml --diff", 0),
+    ("diff-of-nothing", "mutate --domain right.xml --set devices.balloon=none --diff", 0),
+    ("changes", "mutate --domain domain.xml --profile ./mine.yaml --set cpu.cache=passthrough --changes", 0),
+    ("changes-of-nothing", "mutate --domain right.xml --set devices.balloon=none --changes", 0),
+    ("changes-with-notes", "mutate --domain domain.xml --profile gpu-workstation --changes", 0),
+    ("changes-json", "mutate --domain domain.xml --profile ./mine.yaml --set quirks=auto --changes=json", 0),
+    ("migration-target", "mutate --domain target.xml --profile nowhere.yaml --diff", 0),
+    ("profile-from-folder", "mutate --domain domain.xml --profile low-latency --profile-dir profiles.d --changes", 0),
+    (
+        "profile-stronger",
+        "mutate --domain domain.xml --vmi vmi.yaml --profile mine.yaml --set viommu.eim=on --changes",
+        0,
+    ),
+    ("profile-unknown", "mutate --domain domain.xml --profile gpu-workstatoin", 64),
+    ("profile-typo", "mutate --domain domain.xml --profile typo.yaml", 64),
+    ("profile-broken", "mutate --domain domain.xml --profile broken.yaml", 64),
+    ("profile-broken-in-folder", "mutate --domain domain.xml --profile broken --profile-dir profiles.d", 64),
+    ("profile-latin1", "mutate --domain domain.xml --profile latin1.yaml", 64),
+    ("profile-missing", "mutate --domain domain.xml --profile ./nowhere.yaml", 66),
+    ("profile-folder", "mutate --domain domain.xml --profile ./folder", 66),
+    ("profile-dir-missing", "mutate --domain domain.xml --profile-dir nowhere", 66),
+    ("set-typo", "mutate --domain domain.xml --set viommu.modle=intel --set memory.locked=maybe --set nonsense", 64),
+    ("set-contradiction", "mutate --domain domain.xml --set viommu.model=virtio --set viommu.eim=on", 64),
+    ("vmi-missing", "mutate --domain domain.xml --vmi nowhere.yaml", 66),
+    ("vmi-and-domain-from-input", "mutate --domain - --vmi -", 64),
+    ("vmi-other-kind", "mutate --domain domain.xml --vmi pod.yaml", 64),
+    ("vmi-broken", "mutate --domain domain.xml --vmi broken.yaml", 64),
+    ("vmi-is-xml", "mutate --domain domain.xml --vmi domain.xml", 64),
+    ("host-root-missing", "mutate --domain domain.xml --host-root nowhere", 66),
+    ("host-root-empty", "mutate --domain domain.xml --host-root folder", 66),
+    ("domain-missing", "mutate --domain nowhere.xml", 66),
+    ("domain-folder", "mutate --domain folder", 66),
+    ("domain-empty", "mutate --domain -", 65),
+    ("domain-broken", "mutate --domain broken.xml", 65),
+    ("domain-latin1", "mutate --domain latin1.xml", 65),
+    ("domain-network", "mutate --domain network.xml", 65),
+    ("refused", "mutate --domain domain.xml --set hostDevices.gpu1.bootOrder=1", 65),
+    (
+        "refused-for-several-reasons",
+        "mutate --domain domain.xml --set hostDevices.gpu1.bootOrder=1 --set features.hypervVendorId=x --set firmware.mmio64=64Gi --set hostDevices.net.bootOrder=2",
+        65,
+    ),
+    ("refused-by-a-rule", "mutate --domain wrong.xml --set memory.locked=on", 65),
+    ("output-in-missing-folder", "mutate --domain domain.xml -o nowhere/out.xml", 66),
+    ("check", "check --domain domain.xml --profile mine.yaml", 0),
+    ("check-notes", "check --domain domain.xml --profile gpu-workstation", 0),
+    ("check-rules-alone", "check --domain wrong.xml", 65),
+    ("check-refused", "check --domain domain.xml --set hostDevices.gpu1.bootOrder=1", 65),
+    ("check-target", "check --domain target.xml --profile nowhere.yaml", 0),
+];
+
+#[test]
+fn every_text_is_as_written() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli");
+    let place = Place::new();
+    let mut wrong = Vec::new();
+    for (name, arguments, code) in CASES {
+        let ran = place.run(arguments);
+        if ran.code != code {
+            wrong.push(format!("{name}: exit code {} instead of {code}: {}", ran.code, ran.err));
+        }
+        if code != 0 && !ran.out.is_empty() {
+            wrong.push(format!("{name}: failed, and yet wrote {:?}", ran.out));
+        }
+        let shown = format!(
+            "$ virt-tailor {arguments}\nexit code {}\n--- stdout\n{}--- stderr\n{}",
+            ran.code, ran.out, ran.err
+        );
+        let path = folder.join(format!("{name}.txt"));
+        if update {
+            std::fs::write(&path, &shown).unwrap();
+        } else if std::fs::read_to_string(&path).ok().as_ref() != Some(&shown) {
+            wrong.push(format!("{name}.txt should be:\n{shown}"));
+        }
+    }
+    let files = std::fs::read_dir(&folder).unwrap().count();
+    assert!(wrong.is_empty(), "{}\nif this is meant: UPDATE_GOLDEN=1 cargo test --test cli", wrong.join("\n"));
+    assert_eq!(files, CASES.len(), "a text in {} belongs to no case", folder.display());
+}
