@@ -49,8 +49,10 @@ fn answers_that_kubevirt_cannot_use_are_its_errors() {
     assert!(condition(answers(1, "<domain>")).contains("failed to unmarshal"));
     let typed = pass1().replace("<vcpu placement=\"static\">2<", "<vcpu placement=\"static\">two<");
     assert!(condition(answers(1, typed)).contains("\\\"two\\\""));
-    // A later call is judged as the first.
+    // A later call is judged as the first; by then there is a domain that KubeVirt would start without asking again.
     assert_eq!(condition(answers(2, "")), "server error. command SyncVMI failed: \"EOF\"");
+    assert!(against(&answers(2, "").serve(), &[]).err.contains("half made"));
+    assert!(!against(&answers(1, "").serve(), &[]).err.contains("half made"));
     let refused = Fake { answer: (1, Err(Status::invalid_argument("no such profile"))), ..Fake::default() };
     assert_eq!(
         condition(refused),

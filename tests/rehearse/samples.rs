@@ -88,3 +88,11 @@ fn an_address_that_is_taken_is_refused_before_libvirt_could() {
     assert_eq!(played.code, Some(65), "{played:?}");
     assert!(!played.out.contains("OnDefineDomain, pass 2"), "{played:?}");
 }
+
+#[test]
+fn a_vm_that_starts_in_spite_of_an_error_says_so() {
+    let played = play("plain", &["--profile", "low-latency", "--on-error", "keep"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert!(played.out.contains("pass 1: nothing changes"), "{played:?}");
+    assert!(played.err.contains("warning: the sidecar logs: left as it came"), "{played:?}");
+}

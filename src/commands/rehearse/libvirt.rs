@@ -7,9 +7,34 @@ use std::process::{Command, Stdio};
 
 use super::Trouble;
 use crate::commands::Failure;
+use crate::domain::Domain;
 use crate::kubevirt::readback::{read_back, take_over};
 use crate::kubevirt::reduce::Release;
 use crate::xml::{Document, Limits};
+
+/// Kinds of machine, as far as KubeVirt and addresses are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Board {
+    /// PCI Express on x86.
+    Q35,
+    /// PCI Express on Arm.
+    Virt,
+    /// Without root ports: KubeVirt asks once only.
+    Other,
+}
+
+impl Board {
+    pub(super) fn of(domain: &Domain) -> Self {
+        let document = domain.document();
+        let kind = document.descend(document.root(), &["os", "type"]);
+        let machine = kind.and_then(|kind| document.attribute(kind, "machine")).unwrap_or_default();
+        match machine.as_ref() {
+            machine if machine.contains("q35") => Self::Q35,
+            machine if machine.starts_with("virt") => Self::Virt,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// Where domains are defined.
 #[derive(Debug, Clone)]
@@ -30,9 +55,18 @@ impl Libvirt<'_> {
         read.map_err(|error| Trouble::Sync(refusal(&error.to_string())).into())
     }
 
+    /// Refuses a board whose addresses nobody here can assign.
+    pub(super) fn knows(&self, board: Board) -> Result<(), Trouble> {
+        match (self, board) {
+            (Self::StandIn, Board::Virt) => Err(Trouble::Board),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether libvirt would take an answer whose devices nobody reads back; the stand-in only knows about places.
-    pub(super) fn accepts(&self, answer: &[u8], release: Release) -> Result<(), Failure> {
+    pub(super) fn accepts(&self, answer: &[u8], board: Board, release: Release) -> Result<(), Failure> {
         match self {
+            Self::StandIn if board != Board::Q35 => Ok(()),
             Self::StandIn => self.read_back(answer, answer, release).map(drop),
             Self::Virsh { .. } => self.define(answer).map(drop),
         }

@@ -6,6 +6,7 @@ mod show;
 mod start;
 mod trouble;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,12 +63,23 @@ async fn rehearse(args: &Rehearse, folder: &Folder, vmi: &Vmi, domain: Vec<u8>) 
         Some(uri) => Libvirt::Virsh { uri, folder: folder.path() },
         None => Libvirt::StandIn,
     };
-    let start =
-        Start { client: &client, vmi, libvirt, release: args.release, limit: Duration::from_secs(args.sync_limit) };
-    let started = start.run(domain).await;
-    // A VM that does not start has its sidecar killed with the pod: nothing to see there.
-    started?;
-    end(&client, process.as_mut()).await
+    let start = Start {
+        client: &client,
+        vmi,
+        libvirt,
+        release: args.release,
+        limit: Duration::from_secs(args.sync_limit),
+        has_defined: Cell::new(false),
+    };
+    // A VM that does not start has its sidecar killed with the pod: then nothing is to be seen of its end.
+    let outcome = match start.run(domain).await {
+        Ok(()) => end(&client, process.as_mut()).await,
+        failed => failed,
+    };
+    for warning in process.iter().flat_map(Process::warnings) {
+        eprintln!("warning: the sidecar logs: {warning}");
+    }
+    outcome
 }
 
 /// The sidecar that runs already: its socket, or the folder that virt-launcher would look at.

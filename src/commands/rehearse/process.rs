@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::cli::{Libvirt, OnError, Rehearse};
@@ -90,6 +91,25 @@ impl Process {
             }
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// What it logged that a person should know, each once; refusals are told as the answers that they were.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for line in fs::read_to_string(&self.log).unwrap_or_default().lines() {
+            let entry: Value = serde_json::from_str(line).unwrap_or_default();
+            let text = |name: &str| entry.get(name).and_then(Value::as_str);
+            let is_kept = text("message").is_some_and(|message| message.contains("--on-error keep"));
+            if text("level") == Some("WARN") || is_kept {
+                let parts: Vec<&str> =
+                    ["message", "reason", "problem", "note"].iter().filter_map(|name| text(name)).collect();
+                let warning = parts.join(": ");
+                if !found.contains(&warning) {
+                    found.push(warning);
+                }
+            }
+        }
+        found
     }
 
     /// What it said that is not its log.

@@ -1,11 +1,12 @@
 //! One start, from the first call to the last define.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::libvirt::Libvirt;
+use super::libvirt::{Board, Libvirt};
 use super::show::{Step, changes, host_devices, say};
 use super::{Failure, Trouble};
 use crate::domain::Domain;
@@ -22,6 +23,8 @@ pub(super) struct Start<'a> {
     pub(super) release: Release,
     /// How long virt-handler waits for all of it.
     pub(super) limit: Duration,
+    /// Whether any answer is defined in libvirt.
+    pub(super) has_defined: Cell<bool>,
 }
 
 impl Start<'_> {
@@ -29,7 +32,14 @@ impl Start<'_> {
     pub(super) async fn run(&self, domain: Vec<u8>) -> Result<(), Failure> {
         let begin = Instant::now();
         let late = || Trouble::Late { seconds: begin.elapsed().as_secs_f64(), limit: self.limit.as_secs() };
-        timeout(self.limit, self.passes(domain)).await.map_err(|_| late())??;
+        let outcome = timeout(self.limit, self.passes(domain)).await.unwrap_or_else(|_| Err(late().into()));
+        if outcome.is_err() && self.has_defined.get() {
+            eprintln!(
+                "warning: an earlier pass is defined in libvirt already: KubeVirt will start that domain, half made, at its next \
+                 attempt, without asking any hook"
+            );
+        }
+        outcome?;
         if begin.elapsed() > self.limit {
             return Err(late().into());
         }
@@ -41,29 +51,31 @@ impl Start<'_> {
         let read = Domain::parse(domain.clone()).map_err(Failure::Bug)?;
         if read.is_migration_target() {
             self.ask(&domain, "the only pass").await?;
-            return say("This is a migration target: KubeVirt throws the answer away, only an error would matter");
+            return say("This is a migration target: KubeVirt throws the answer away, only an error would matter.");
         }
-        if !is_pcie(&read) {
+        let board = Board::of(&read);
+        self.libvirt.knows(board)?;
+        if board == Board::Other {
             let answer = self.ask(&domain, "the only pass").await?;
-            self.libvirt.accepts(&answer, self.release.structs())?;
+            self.define(&answer, board)?;
             return last(&answer);
         }
-        let structs = self.release.structs();
         let placeholders = placeholders(&read);
         let mut answer = self.ask(&domain, "pass 1").await?;
         let mut pass = 1;
         let mut next = if placeholders > 0 {
-            let sent = self.defined(&domain, &answer)?;
+            let sent = self.read_back(&domain, &answer)?;
             say(&format!(
-                "  libvirt assigns addresses; of the answer KubeVirt keeps the devices, as its structs know them, and drops {placeholders} \
-                 placeholder NICs"
+                "  libvirt assigns addresses; of the answer KubeVirt keeps the devices, as its structs know them, and drops \
+                 {placeholders} placeholder NICs"
             ))?;
             answer = self.ask(sent.as_bytes(), "pass 2").await?;
             pass = 2;
+            self.define(&answer, board)?;
             self.reduced(&answer)?
         } else {
-            // Nobody has documented what is read back here; addresses there must be, or ports would be given away twice.
-            self.defined(self.reduced(&answer)?.as_bytes(), &answer)?
+            // What is read back here is nowhere documented; addresses there must be, or ports would be given away twice.
+            self.read_back(self.reduced(&answer)?.as_bytes(), &answer)?
         };
         if self.release.adds_ports() {
             let ports = add_ports(&next, placeholders).map_err(|error| Trouble::Sync(error.to_string()))?;
@@ -74,11 +86,9 @@ impl Start<'_> {
                     ports.added
                 ))?;
                 answer = self.ask(next.as_bytes(), &format!("pass {}", pass + 1)).await?;
+                self.define(&answer, board)?;
             }
         }
-        let step = Step::begin("the last define");
-        self.libvirt.accepts(&answer, structs)?;
-        step.end();
         last(&answer)
     }
 
@@ -100,11 +110,21 @@ impl Start<'_> {
     }
 
     /// What is read back of an answer.
-    fn defined(&self, sent: &[u8], answer: &[u8]) -> Result<String, Failure> {
+    fn read_back(&self, sent: &[u8], answer: &[u8]) -> Result<String, Failure> {
         let step = Step::begin("define and read back");
         let read = self.libvirt.read_back(sent, answer, self.release.structs())?;
+        self.has_defined.set(true);
         step.end();
         Ok(read)
+    }
+
+    /// Defines an answer that nobody reads back.
+    fn define(&self, answer: &[u8], board: Board) -> Result<(), Failure> {
+        let step = Step::begin("define");
+        self.libvirt.accepts(answer, board, self.release.structs())?;
+        self.has_defined.set(true);
+        step.end();
+        Ok(())
     }
 
     /// What KubeVirt's structs keep of an answer; it reads every one.
@@ -159,14 +179,6 @@ fn last(answer: &[u8]) -> Result<(), Failure> {
         say(&format!("  {device}"))?;
     }
     Ok(())
-}
-
-/// Whether KubeVirt keeps places for hot-plugged devices.
-fn is_pcie(domain: &Domain) -> bool {
-    let document = domain.document();
-    let kind = document.descend(document.root(), &["os", "type"]);
-    let machine = kind.and_then(|kind| document.attribute(kind, "machine")).unwrap_or_default();
-    machine.contains("q35") || machine.starts_with("virt")
 }
 
 fn placeholders(domain: &Domain) -> usize {

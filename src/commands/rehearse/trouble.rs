@@ -12,6 +12,9 @@ pub enum Trouble {
     /// virt-launcher finds no sidecar, or one that it cannot use.
     #[error("the virt-launcher pod would fail: {0}")]
     Pod(#[from] CollectError),
+    /// The stand-in for libvirt has its limits.
+    #[error("without a libvirt only q35 machines can be rehearsed: give --connect")]
+    Board,
     /// The sidecar has ended by itself.
     #[error("the sidecar does not run, so the VM would stay in phase Scheduling: {message}")]
     Sidecar {
@@ -63,7 +66,7 @@ impl Trouble {
     /// The exit code.
     pub(in crate::commands) fn code(&self) -> u8 {
         match self {
-            Self::NoVmi => Failure::USAGE,
+            Self::NoVmi | Self::Board => Failure::USAGE,
             Self::Sidecar { code, .. } => *code,
             Self::Pod(_) | Self::Libvirt { .. } | Self::Unreachable { .. } => Failure::UNAVAILABLE,
             Self::Sync(_) | Self::Crash(_) | Self::Late { .. } | Self::End(_) => Failure::DATA,
