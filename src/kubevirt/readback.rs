@@ -11,6 +11,7 @@ mod assign;
 mod buses;
 mod defaults;
 mod devices;
+mod model;
 mod ports;
 mod spelling;
 

@@ -1,7 +1,8 @@
 //! libvirt's two rounds: how many buses are needed, and then who gets which place.
 
-use super::buses::{AUTO, Buses, Model, PCIE};
+use super::buses::Buses;
 use super::devices::{Device, Usual, devices};
+use super::model::{AUTO, Model, PCIE};
 use crate::base::PciAddress;
 use crate::xml::{Document, Element};
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::buses::{AUTO, INTEGRATED, Model, PCI, PCIE, Traits};
+use super::model::{AUTO, INTEGRATED, Model, PCI, PCIE, Traits};
 use crate::base::PciAddress;
 use crate::kubevirt::reduce::{disk_index, grouped};
 use crate::xml::{Document, Element};
