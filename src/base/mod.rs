@@ -2,8 +2,10 @@
 
 mod pci_address;
 mod quantity;
+mod shown;
 mod suggest;
 
 pub use pci_address::{PciAddress, PciAddressError};
 pub use quantity::{ByteSize, ByteSizeError};
+pub use shown::shown;
 pub use suggest::{did_you_mean, suggest};

@@ -1,12 +1,24 @@
 //! "Did you mean": the nearest of the words there are.
 
+/// No field, device or profile that somebody meant has a longer name.
+const LONGEST: usize = 64;
+/// Among so many names one is looked for.
+const MOST: usize = 256;
+
 /// The candidate nearest to `word`, if it is near enough to be what was meant (a third of its length in edits, at least one;
 /// case does not count).
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let limit = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    let limit = (length / 3).max(1);
     candidates
         .into_iter()
+        // What is much longer or shorter cannot be near; so a text that somebody made long on purpose costs nothing.
+        .filter(|candidate| candidate.chars().take(2 * LONGEST).count().abs_diff(length) <= limit)
+        .take(MOST)
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

@@ -42,7 +42,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes a file that is to take the place of another; its mode is set before there is anything to read in it.
 fn write_new(path: &Path, bytes: &[u8], mode: Option<Permissions>) -> io::Result<()> {
-    let mut file = std::fs::File::create(path)?;
+    // Nothing may be there already, not even a link: the folder may be everybody's.
+    let mut file = std::fs::File::create_new(path)?;
     if let Some(mode) = mode {
         file.set_permissions(mode)?;
     }

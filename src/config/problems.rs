@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::shown;
+
 /// One text a person gave us, and how it is called in messages and in [`super::Origins`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -104,7 +106,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        f.write_str(&shown(&format!("{}: {}", self.place, self.message)))
     }
 }
 

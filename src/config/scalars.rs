@@ -84,6 +84,9 @@ pub enum DeviceSelectorError {
     Name(String),
 }
 
+/// Kubernetes' longest name, in bytes.
+const LONGEST_NAME: usize = 253;
+
 /// Whether libvirt would keep this text in an alias.
 pub fn is_alias_text(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -93,6 +96,10 @@ impl FromStr for DeviceSelector {
     type Err = DeviceSelectorError;
 
     fn from_str(text: &str) -> Result<Self, DeviceSelectorError> {
+        if text.len() > LONGEST_NAME {
+            let start: String = text.chars().take(40).collect();
+            return Err(DeviceSelectorError::Name(format!("{start}…")));
+        }
         if PciAddress::looks_like(text) {
             return Ok(Self::Host(text.parse()?));
         }

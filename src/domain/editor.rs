@@ -1,17 +1,22 @@
 //! A document under edit that remembers every change with its reason.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use crate::base::shown;
 use crate::config::Origins;
 use crate::xml::{Document, Element};
 
 use super::change::Change;
 
-/// Why something is changed, and who asked.
+/// So many reasons to refuse are told at once.
+const MOST_PROBLEMS: usize = 100;
+
+/// Why something is changed, and who asked. Shared: one request may change thousands of elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Why {
-    pub(super) reason: String,
-    pub(super) from: String,
+    pub(super) reason: Arc<str>,
+    pub(super) from: Arc<str>,
 }
 
 /// What happened to an element; shown at the end, when it is known what became of it.
@@ -31,7 +36,7 @@ pub(super) struct Editor<'a> {
     /// Who asked for fields that no layer has: quirks.
     extra_origins: Origins,
     deeds: Vec<(Deed, Vec<Why>)>,
-    added: HashSet<Element>,
+    added: HashMap<Element, usize>,
     attributes: HashSet<(Element, String)>,
     pub(super) notes: Vec<String>,
     pub(super) problems: Vec<String>,
@@ -44,7 +49,7 @@ impl<'a> Editor<'a> {
             origins,
             extra_origins: Origins::default(),
             deeds: Vec::new(),
-            added: HashSet::new(),
+            added: HashMap::new(),
             attributes: HashSet::new(),
             notes: Vec::new(),
             problems: Vec::new(),
@@ -53,7 +58,7 @@ impl<'a> Editor<'a> {
 
     /// The reason for a change that a field of the profile asks for.
     pub(super) fn why(&self, field: &str, reason: impl Into<String>) -> Why {
-        Why { reason: reason.into(), from: self.origin(field) }
+        Why { reason: reason.into().into(), from: self.origin(field).into() }
     }
 
     /// Whether somebody asked for just this field.
@@ -73,7 +78,7 @@ impl<'a> Editor<'a> {
 
     /// Something to know.
     pub(super) fn note(&mut self, note: impl Into<String>) {
-        let note = note.into();
+        let note = shown(&note.into()).into_owned();
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
@@ -81,8 +86,8 @@ impl<'a> Editor<'a> {
 
     /// A reason to refuse; everything else is still looked at.
     pub(super) fn refuse(&mut self, problem: impl Into<String>) {
-        let problem = problem.into();
-        if !self.problems.contains(&problem) {
+        let problem = shown(&problem.into()).into_owned();
+        if self.problems.len() < MOST_PROBLEMS && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
@@ -121,11 +126,10 @@ impl<'a> Editor<'a> {
         let mut outermost = None;
         let mut at = Some(element);
         while let Some(element) = at {
-            outermost = if self.added.contains(&element) { Some(element) } else { outermost };
+            outermost = if self.added.contains_key(&element) { Some(element) } else { outermost };
             at = self.doc.parent(element);
         }
-        let deed =
-            self.deeds.iter_mut().find(|(deed, _)| matches!(deed, Deed::Added(added) if Some(*added) == outermost));
+        let deed = outermost.and_then(|added| self.added.get(&added)).and_then(|index| self.deeds.get_mut(*index));
         if let Some((_, reasons)) = deed
             && !reasons.contains(why)
         {
@@ -186,7 +190,7 @@ impl<'a> Editor<'a> {
 
     fn record_added(&mut self, added: Element, why: &Why) {
         if self.doc.parent(added).is_none_or(|parent| !self.inside_added(parent)) {
-            self.added.insert(added);
+            self.added.insert(added, self.deeds.len());
             self.deeds.push((Deed::Added(added), vec![why.clone()]));
         }
     }
@@ -205,7 +209,7 @@ impl<'a> Editor<'a> {
     fn inside_added(&self, element: Element) -> bool {
         let mut at = Some(element);
         while let Some(element) = at {
-            if self.added.contains(&element) {
+            if self.added.contains_key(&element) {
                 return true;
             }
             at = self.doc.parent(element);
@@ -241,9 +245,9 @@ impl<'a> Editor<'a> {
                 }
                 Deed::Added(_) | Deed::Attribute { .. } | Deed::Text { .. } => continue,
             };
-            let why = joined(reasons.iter().map(|why| why.reason.as_str()), "; ");
-            let from = joined(reasons.iter().map(|why| why.from.as_str()), ", ");
-            out.push(Change { what, why, from });
+            let why = joined(reasons.iter().map(|why| why.reason.as_ref()), "; ");
+            let from = joined(reasons.iter().map(|why| why.from.as_ref()), ", ");
+            out.push(Change { what: line(what), why: line(why), from: line(from) });
         }
         out
     }
@@ -273,6 +277,14 @@ fn joined<'a>(texts: impl Iterator<Item = &'a str>, separator: &str) -> String {
         }
     }
     out.join(separator)
+}
+
+/// One line of a list of changes, however the text came about.
+fn line(text: String) -> String {
+    match shown(&text) {
+        std::borrow::Cow::Borrowed(_) => text,
+        std::borrow::Cow::Owned(shown) => shown,
+    }
 }
 
 /// Where an element is: the names from below the root, devices with what tells them apart.

@@ -76,7 +76,15 @@ fn efi(editor: &mut Editor<'_>, firmware: &Firmware) {
     };
     // A path that is given is meant; only KubeVirt's own is replaced by its sibling.
     let path = match (firmware.secure_boot, &firmware.loader) {
-        (Some(OnOff::On), None) => secboot_sibling(&path),
+        (Some(OnOff::On), None) => match secboot_sibling(&path) {
+            Some(sibling) => sibling,
+            None => {
+                editor.refuse(format!(
+                    "firmware.secureBoot: no build with secure boot is known for the loader {path}; give firmware.loader and firmware.nvramTemplate"
+                ));
+                return;
+            }
+        },
         (Some(OnOff::Off), None) => path.replace(".secboot.fd", ".fd"),
         _ => path,
     };
@@ -164,11 +172,29 @@ fn note_keys(editor: &mut Editor<'_>, os: Element) {
     }
 }
 
-/// `OVMF_CODE.fd` → `OVMF_CODE.secboot.fd`, as the distributions name them.
-fn secboot_sibling(path: &str) -> String {
-    match path.strip_suffix(".fd") {
-        Some(stem) if !stem.ends_with(".secboot") => format!("{stem}.secboot.fd"),
-        _ => path.to_owned(),
+/// `OVMF_CODE.fd` → `OVMF_CODE.secboot.fd`, as the distributions name them; `None` for builds that have no such sibling (`.cc.fd`, …).
+fn secboot_sibling(path: &str) -> Option<String> {
+    let stem = path.strip_suffix(".fd")?;
+    if stem.ends_with(".secboot") {
+        return Some(path.to_owned());
+    }
+    let plain = ["OVMF_CODE", "OVMF_CODE_4M"].iter().any(|name| stem.ends_with(name));
+    plain.then(|| format!("{stem}.secboot.fd"))
+}
+
+/// Refuses raw arguments that set the window as well, to another size: one of the two would be lost.
+pub(super) fn contradiction(editor: &mut Editor<'_>, firmware: &Firmware, args: &[String]) {
+    let Some(AutoSize::Size(size)) = firmware.mmio64 else { return };
+    let mib = size.as_bytes().div_ceil(1 << 20).to_string();
+    for group in qemu::cut(args) {
+        if qemu::fw_cfg_name(&group) == Some(APERTURE)
+            && !group[1].split(',').any(|part| part == format!("string={mib}"))
+        {
+            editor.refuse(format!(
+                "firmware.mmio64: qemu.args sets {APERTURE} to another size ({}); leave out one of the two",
+                group[1]
+            ));
+        }
     }
 }
 
@@ -206,7 +232,8 @@ mod tests {
             ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
             ("/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_CODE.secboot.fd"),
         ] {
-            assert_eq!(super::secboot_sibling(plain), secure);
+            assert_eq!(super::secboot_sibling(plain).as_deref(), Some(secure));
         }
+        assert_eq!(super::secboot_sibling("/usr/share/OVMF/OVMF_CODE.cc.fd"), None);
     }
 }

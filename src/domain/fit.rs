@@ -47,7 +47,8 @@ pub(super) fn window(
         .flat_map(|facts| facts.bars.iter().filter(|bar| bar.wide).map(|bar| bar.size))
         .collect();
     // BARs are aligned to their own size: in the worst order the largest costs its size once more.
-    let need = bars.iter().sum::<u64>().checked_add(bars.iter().copied().max()?)?.checked_next_power_of_two()?;
+    let need =
+        bars.iter().try_fold(*bars.iter().max()?, |sum, bar| sum.checked_add(*bar))?.checked_next_power_of_two()?;
     if need <= DEFAULT_WINDOW {
         if !asked.is_empty() {
             editor.note(format!(

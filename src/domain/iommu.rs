@@ -41,6 +41,7 @@ pub(super) fn smuggled(doc: &Document) -> Vec<String> {
         for value in values {
             let named = match option.trim_start_matches('-') {
                 "device" => qemu::device_driver(value),
+                "set" => value.split_once(".driver=").map(|(_, driver)| driver.to_owned()),
                 "machine" | "M" => value.split(',').find_map(|part| part.strip_prefix("iommu=")).map(str::to_owned),
                 _ => None,
             };
@@ -56,6 +57,9 @@ pub(super) fn smuggled(doc: &Document) -> Vec<String> {
 pub(super) fn apply(editor: &mut Editor<'_>, viommu: &Viommu, request: &Request<'_>) {
     let model = viommu.model.as_str();
     let there: Vec<Element> = iommus(&editor.doc).collect();
+    if qemu::groups(&editor.doc).iter().any(|group| group.values[0].trim_start_matches('-') == "readconfig") {
+        editor.note("viommu: qemu:commandline has -readconfig; whether that file brings an IOMMU of its own cannot be seen here");
+    }
     if let Some(name) = smuggled(&editor.doc).first() {
         editor.refuse(format!(
             "viommu: qemu:commandline already brings an IOMMU ({name}), which libvirt cannot see; remove that argument"

@@ -126,6 +126,7 @@ fn subjects(
         pci::hole64(editor, hole, window);
     }
     memory::apply(editor, &profile.memory, request);
+    firmware::contradiction(editor, &profile.firmware, &profile.qemu.args);
     firmware::apply(editor, &profile.firmware, window);
     cpu::apply(editor, &profile.cpu);
     qemu::apply(editor, &profile.qemu);

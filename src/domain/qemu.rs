@@ -50,7 +50,9 @@ pub(super) fn cut(args: &[String]) -> Vec<Vec<String>> {
 /// The driver that a `-device` value names, in plain or JSON form.
 pub(super) fn device_driver(value: &str) -> Option<String> {
     if value.trim_start().starts_with('{') {
-        let json: Value = serde_json::from_str(value).ok()?;
+        // QEMU's own JSON takes single quotes as well.
+        let json: Value =
+            serde_json::from_str(value).or_else(|_| serde_json::from_str(&value.replace('\'', "\""))).ok()?;
         return json.get("driver")?.as_str().map(str::to_owned);
     }
     value.split(',').find_map(|part| match part.split_once('=') {

@@ -32,7 +32,7 @@ impl XmlError {
         let gutter = line.to_string();
         let caret = " ".repeat(left.chars().count());
         let snippet = format!("{gutter} | {left}{}\n{} | {caret}^", right.trim_end(), " ".repeat(gutter.len()));
-        Self { message: message.into(), offset, line, column, snippet }
+        Self { message: crate::base::shown(&message.into()).into_owned(), offset, line, column, snippet }
     }
 
     /// What is wrong, without the place.
@@ -65,7 +65,13 @@ impl XmlError {
 fn shown(bytes: &[u8]) -> Vec<char> {
     let mut out = Vec::new();
     for chunk in bytes.utf8_chunks() {
-        out.extend(chunk.valid().chars().filter(|c| *c != '\r').map(|c| if c.is_control() { ' ' } else { c }));
+        out.extend(
+            chunk
+                .valid()
+                .chars()
+                .filter(|c| *c != '\r')
+                .map(|c| if crate::base::shown(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() { c } else { ' ' }),
+        );
         out.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
     }
     out

@@ -20,6 +20,9 @@ pub(super) use devices::{device_of, item_path};
 pub(super) use profile::read_spec;
 pub(super) use values::text;
 
+/// Most items of a list, and entries of a map: more than any domain has use for, and few enough to look each up among the others.
+const MOST: usize = 256;
+
 /// Collects mistakes while a tree is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -122,7 +125,12 @@ impl<'a> Section<'a> {
             return &[];
         };
         if let Value::List(items) = &node.value {
-            return items;
+            if items.len() <= MOST {
+                return items;
+            }
+            let message = format!("{} items are too many: at most {MOST} are read", items.len());
+            self.report.add(&node.place, &self.path_of(field), message);
+            return &[];
         }
         let mut message = format!("{} stands where a list is expected", node.value.describe());
         if node.place.source.own_path().is_some() {
@@ -143,6 +151,13 @@ impl<'a> Section<'a> {
     ) -> BTreeMap<String, T> {
         let mut map = BTreeMap::new();
         let section = self.section(field);
+        if section.entries.len() > MOST {
+            let message = format!("{} entries are too many: at most {MOST} are read", section.entries.len());
+            if let Some(node) = section.node {
+                self.report.add(&node.place, &section.path, message);
+            }
+            return map;
+        }
         for (key, node) in section.entries {
             if node.value == Value::Null {
                 continue;

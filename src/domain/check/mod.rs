@@ -14,7 +14,11 @@ mod topology;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::base::shown;
 use crate::xml::{Document, Element};
+
+/// So many broken rules are told at once.
+const MOST: usize = 100;
 
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +52,11 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn add(&mut self, rule: &'static str, message: impl Into<String>) {
-        self.found.push(Finding { rule, message: message.into() });
+        match self.found.len() {
+            0..MOST => self.found.push(Finding { rule, message: shown(&message.into()).into_owned() }),
+            MOST => self.found.push(Finding { rule: "more", message: format!("and more than these {MOST}") }),
+            _ => {}
+        }
     }
 
     fn place(&self, element: Element) -> String {

@@ -62,12 +62,12 @@ fn overrides(findings: &mut Findings<'_>) {
     let doc = findings.doc;
     let qemu =
         |parent: Element, name: &'static str| doc.children(parent).filter(move |c| doc.is(*c, QEMU_NAMESPACE, name));
-    let known: Vec<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
+    let known: HashSet<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
     for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
         let name = doc.attribute(device, "alias").unwrap_or_default();
-        let kept = name.starts_with("ua-") && known.iter().any(|known| *known == name);
+        let kept = name.starts_with("ua-") && known.contains(name.as_ref());
         if !kept && !is_auto_alias(&name) {
-            if known.iter().any(|known| *known == name) {
+            if known.contains(name.as_ref()) {
                 findings.add("override-alias", format!(
                     "qemu:override is for the device {name:?}, but libvirt replaces every alias that does not start with ua-, so it would silently ignore the override; change the alias"
                 ));

@@ -136,8 +136,9 @@ fn slot(findings: &mut Findings<'_>, machine: Machine, models: &HashMap<u32, Str
     let bus = u32::from(at.bus);
     let default = match (machine, bus) {
         (Machine::Q35 | Machine::Virt, 0) => "pcie-root",
-        // A bus without a controller: libvirt adds root ports up to it.
+        // A bus without a controller: libvirt adds root ports up to it, or bridges where there is no PCI Express.
         (Machine::Q35 | Machine::Virt, _) => "pcie-root-port",
+        (Machine::I440fx, 1..) => "pci-bridge",
         _ => "pci-root",
     };
     let model = models.get(&bus).map_or(default, String::as_str);

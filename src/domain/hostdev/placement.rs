@@ -6,6 +6,7 @@ use crate::config::{AutoOff, DeviceSelector};
 use super::super::editor::Editor;
 use super::super::pci::{free_bus, guest_address, note_high_bus, set_guest_address};
 use super::super::request::Request;
+use super::super::units::Machine;
 use super::select::{Found, find};
 use super::{Assigned, Kind};
 
@@ -114,7 +115,9 @@ fn slot_of(editor: &mut Editor<'_>, primary: &Assigned) -> Option<PciAddress> {
     if bus.is_none() {
         editor.refuse(format!("{}: there is no PCI bus left for {} and its functions", primary.path, primary.name));
     }
-    PciAddress::new(0, bus?, 0, 0)
+    // Without PCI Express libvirt puts a bridge there, whose slot 0 is taken.
+    let slot = u8::from(Machine::of(&editor.doc) == Machine::I440fx);
+    PciAddress::new(0, bus?, slot, 0)
 }
 
 /// Whether a device asks for its companions.

@@ -72,7 +72,7 @@ mod tests {
             (
                 HookError::Request(problems(1)),
                 Code::InvalidArgument,
-                "virt-tailor: annotation virt-tailor.io/profiles: no profile is called \"gpu0\" but two lines",
+                "virt-tailor: annotation virt-tailor.io/profiles: no profile is called \"gpu0\"\\nbut two lines",
             ),
             (HookError::Refused(refusal), Code::FailedPrecondition, "virt-tailor: one thing; another thing"),
             (
