@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kubevirt::launcher::Release;
 use crate::kubevirt::serve::PluginName;
 
 /// Fits a KubeVirt VM's libvirt domain to its hardware.
@@ -16,6 +17,7 @@ Examples:
   virt-tailor mutate --domain domain.xml --profile gpu-workstation --diff
   virt-tailor mutate --domain domain.xml --vmi vm.yaml --set viommu.model=intel --changes
   virt-tailor check --domain domain.xml --profile ./my-profile.yaml
+  virt-tailor rehearse --vmi vm.yaml --domain domain.xml --profile gpu-workstation
   virt-tailor schema domain-profile > domain-profile.schema.json
 
 Exit codes:
@@ -42,6 +44,12 @@ pub enum Command {
     ///
     /// Without profiles it checks the domain as it is against libvirt's and QEMU's rules.
     Check(Check),
+    /// Try a VM's start without KubeVirt: play virt-launcher against a real sidecar process
+    ///
+    /// Collects the sidecar's socket with KubeVirt's timings, calls it as often as KubeVirt would, loses in between what KubeVirt
+    /// loses, and ends it. Standard output says what each call changed; times and warnings go to standard error. It fails where
+    /// KubeVirt would, in the words of the VMI's condition.
+    Rehearse(Rehearse),
     /// Answer KubeVirt's hooks for one VM, as a container beside its virt-launcher
     ///
     /// Serves Info and Callbacks v1alpha1, v1alpha2 and v1alpha3 on a unix socket until KubeVirt says Shutdown, or SIGTERM. Logs are
@@ -114,6 +122,36 @@ pub struct Check {
     /// Inputs.
     #[command(flatten)]
     pub inputs: Inputs,
+}
+
+/// `rehearse`.
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// Inputs; the domain is what the first hook of a start is sent.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Define the domain in this libvirt, under another name, and read it back from there; it is undefined again
+    /// [default: a stand-in that assigns addresses by libvirt's rules]
+    #[arg(long, value_name = "URI")]
+    pub connect: Option<String>,
+    /// The socket of a sidecar that runs already; it is told to end at last
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["profiles", "profile_dir", "sets", "host_root", "on_error", "cloud_init"])]
+    pub socket: Option<PathBuf>,
+    /// Which KubeVirt is played: 1.1 to 1.9, or main
+    #[arg(long, value_name = "VERSION", default_value_t)]
+    pub release: Release,
+    /// What the sidecar does when the domain cannot be fitted
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    pub on_error: OnError,
+    /// Let the sidecar offer PreCloudInitIso
+    #[arg(long)]
+    pub cloud_init: bool,
+    /// How long the sidecar's socket is looked for, in seconds: KubeVirt's --qemu-timeout
+    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    pub qemu_timeout: u64,
+    /// How long everything may take before virt-handler gives up, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, hide = true)]
+    pub sync_limit: u64,
 }
 
 /// `sidecar`.

@@ -10,6 +10,8 @@ use crate::kubevirt::VmiError;
 use crate::kubevirt::hook::HookError;
 use crate::kubevirt::serve::ServeError;
 
+use super::rehearse::Trouble;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -76,6 +78,9 @@ pub enum Failure {
     /// Nothing can be served.
     #[error("{0}")]
     Serve(#[from] ServeError),
+    /// A VM would not start.
+    #[error("{0}")]
+    Rehearsal(#[from] Trouble),
     /// We produced something that we would not read ourselves.
     #[error("this is a mistake of ours, please report it: the new domain is malformed: {0}")]
     Bug(DomainError),
@@ -88,6 +93,8 @@ impl Failure {
     pub const DATA: u8 = 65;
     /// A file cannot be read or written.
     pub const INPUT: u8 = 66;
+    /// A program that we need does not answer.
+    pub const UNAVAILABLE: u8 = 69;
     /// A mistake of ours.
     pub const BUG: u8 = 70;
 
@@ -100,6 +107,7 @@ impl Failure {
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
             Self::Hook(error) => of_hook(error),
+            Self::Rehearsal(trouble) => trouble.code(),
             Self::Bug(_) => Self::BUG,
         }
     }

@@ -113,7 +113,7 @@ pub(super) fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
     Ok(profiles)
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes(path)?).map_err(|_| Failure::NotText { path: path.to_owned() })
 }
 

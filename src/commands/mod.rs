@@ -6,6 +6,7 @@ mod generate;
 mod input;
 mod mutate;
 mod output;
+mod rehearse;
 mod shim;
 mod sidecar;
 
@@ -19,6 +20,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Mutate(args) => mutate::run(args),
         Command::Check(args) => check::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Sidecar(args) => sidecar::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),

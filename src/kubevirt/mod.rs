@@ -6,12 +6,16 @@
 //! | [`reduce`] | what KubeVirt's structs make of a domain between its passes |
 //! | [`cloudinit`] | the `guest` section merged into a guest's user data |
 //! | [`hook`] | what a hook answers: documents in, documents or one line out; synchronous, no network |
+//! | [`readback`] | what libvirt and KubeVirt make of the first answer |
+//! | [`launcher`] | the other end: virt-launcher, played for rehearsals |
 //! | [`proto`] | KubeVirt's contracts |
 //! | [`serve`] | the contracts over unix sockets; the only part with tokio and tonic |
 
 pub mod cloudinit;
 pub mod hook;
+pub mod launcher;
 pub mod proto;
+pub mod readback;
 pub mod reduce;
 pub mod serve;
 mod vmi;

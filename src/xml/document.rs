@@ -334,6 +334,12 @@ impl Document {
         })
     }
 
+    /// The bytes of the input that an element takes; `None` for one we made.
+    pub fn span(&self, element: Element) -> Option<Range<usize>> {
+        let node = self.node(element);
+        (!node.is(MADE)).then(|| node.open.0 as usize..node.end())
+    }
+
     /// Line and column (in characters) where an element of the input starts; `None` for one we made.
     pub fn position(&self, element: Element) -> Option<(usize, usize)> {
         let node = self.node(element);

@@ -44,6 +44,11 @@ impl Libvirt {
         self.uid == 0
     }
 
+    /// How virsh is told to use it, if it runs as we do.
+    pub(crate) fn uri(&self) -> String {
+        format!("qemu:///embed?root={}", self.root.path().display())
+    }
+
     fn new(uid: u32, switch_to: Option<u32>) -> Self {
         // A short path: a UNIX socket's name (the monitor, below the domain's name) has 108 bytes.
         let root = tempfile::Builder::new().prefix("vt-").tempdir().expect("temporary directory");

@@ -10,6 +10,8 @@
 //! | [`inputs`] | the same for `tests/data` as it is |
 //! | [`outputs`] | everything virt-tailor makes of KubeVirt's domains, said yes to |
 //! | [`cases`] | `tests/golden/check`, read |
+//! | [`readback`] | what comes back to KubeVirt after the first define, with and without a libvirt |
+//! | [`rehearse`] | `virt-tailor rehearse --connect` |
 //! | [`refusals`] | what those say: what `check` refuses, libvirt or QEMU refuses or loses too |
 //!
 //! All tests that start a program are `#[ignore]`d; `tests/run` installs the programs and includes them.
@@ -26,7 +28,9 @@ mod embed;
 mod inputs;
 mod normalise;
 mod outputs;
+mod readback;
 mod refusals;
+mod rehearse;
 mod schema;
 mod virsh;
 

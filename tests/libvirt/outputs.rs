@@ -106,7 +106,7 @@ fn resolved(asking: &Asking) -> Resolved {
 }
 
 /// All outputs, and the names of those that we refuse.
-fn outputs(session: bool) -> (Vec<Output>, BTreeSet<String>) {
+pub(crate) fn outputs(session: bool) -> (Vec<Output>, BTreeSet<String>) {
     let samples = data("kubevirt", |name| !name.contains(".target."));
     let (mut good, mut refused) = (Vec::new(), BTreeSet::new());
     for asking in ASKED {

@@ -7,11 +7,14 @@
 //! The structs are a table in [`schema`] (element → attributes, children and their order, what is written when empty), read and
 //! written by the rules of Go's `encoding/xml`: [`value`] reads, [`write`](mod@write) writes.
 
+mod devices;
 mod schema;
 mod value;
 mod write;
 
 use crate::xml::{Document, Limits, XmlError};
+
+pub(super) use devices::{devices, disk_index, grouped};
 
 /// libvirt's namespace for raw QEMU arguments; KubeVirt writes its prefix without declaring it.
 const QEMU: (&str, &str) = ("qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
@@ -68,12 +71,18 @@ pub fn reduce(domain: &[u8]) -> Result<String, ReduceError> {
 
 /// A domain after the structs of one release.
 pub fn reduce_for(domain: &[u8], release: Release) -> Result<String, ReduceError> {
+    let document = parse(domain)?;
+    let spec = value::read_root(&document, &schema::DOMAIN, release)?;
+    Ok(write::marshal("domain", &spec, release))
+}
+
+/// A domain as KubeVirt reads it: more lenient than libvirt.
+pub(super) fn parse(domain: &[u8]) -> Result<Document, ReduceError> {
     let limits = Limits { undeclared_prefixes: vec![QEMU], ..Limits::default() };
     let document = Document::parse(domain, &limits)?;
     let root = document.root();
     if document.local_name(root) != "domain" {
         return Err(ReduceError::NotADomain(document.name(root).to_owned()));
     }
-    let spec = value::read_root(&document, &schema::DOMAIN, release)?;
-    Ok(write::marshal("domain", &spec, release))
+    Ok(document)
 }

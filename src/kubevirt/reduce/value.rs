@@ -27,6 +27,20 @@ impl Value {
     }
 }
 
+impl Value {
+    /// What an attribute holds; nothing if it is not there.
+    pub(super) fn attribute(&self, name: &str) -> &str {
+        let at = self.shape.attributes.iter().position(|known| known.name == name);
+        at.and_then(|at| self.attributes[at].as_deref()).unwrap_or("")
+    }
+
+    /// The first child of a name.
+    pub(super) fn child(&self, name: &str) -> Option<&Value> {
+        let at = self.shape.children.iter().position(|known| known.name == name)?;
+        self.children[at].first()
+    }
+}
+
 impl Kind {
     /// What a field of this kind holds that was never set.
     pub(super) fn zero(self) -> &'static str {

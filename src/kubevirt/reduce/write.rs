@@ -11,6 +11,13 @@ pub(super) fn marshal(name: &str, value: &Value, release: Release) -> String {
     writer.out
 }
 
+/// A struct as a child of the root: indented as such, but for its first line.
+pub(super) fn fragment(name: &str, value: &Value, release: Release) -> String {
+    let mut writer = Writer { out: String::new(), release };
+    writer.element(name, "", value, 1);
+    writer.out.trim_start().to_owned()
+}
+
 struct Writer {
     out: String,
     release: Release,

@@ -12,6 +12,7 @@ mod network;
 
 use super::Release;
 
+pub(super) use devices::DEVICES;
 pub(super) use domain::DOMAIN;
 
 /// How a field's text is read and written.

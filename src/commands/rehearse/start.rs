@@ -1,0 +1,182 @@
+//! One start, from the first call to the last define.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::libvirt::Libvirt;
+use super::show::{Step, changes, host_devices, say};
+use super::{Failure, Trouble};
+use crate::domain::Domain;
+use crate::kubevirt::launcher::{Client, CloudInitSource, Release, Vmi};
+use crate::kubevirt::readback::add_ports;
+use crate::kubevirt::reduce::reduce_for;
+
+/// What a start needs.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) client: &'a Client,
+    pub(super) vmi: &'a Vmi,
+    pub(super) libvirt: Libvirt<'a>,
+    pub(super) release: Release,
+    /// How long virt-handler waits for all of it.
+    pub(super) limit: Duration,
+}
+
+impl Start<'_> {
+    /// Plays it, within virt-handler's limit.
+    pub(super) async fn run(&self, domain: Vec<u8>) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let late = || Trouble::Late { seconds: begin.elapsed().as_secs_f64(), limit: self.limit.as_secs() };
+        timeout(self.limit, self.passes(domain)).await.map_err(|_| late())??;
+        if begin.elapsed() > self.limit {
+            return Err(late().into());
+        }
+        Ok(())
+    }
+
+    async fn passes(&self, domain: Vec<u8>) -> Result<(), Failure> {
+        self.cloud_init().await?;
+        let read = Domain::parse(domain.clone()).map_err(Failure::Bug)?;
+        if read.is_migration_target() {
+            self.ask(&domain, "the only pass").await?;
+            return say("This is a migration target: KubeVirt throws the answer away, only an error would matter");
+        }
+        if !is_pcie(&read) {
+            let answer = self.ask(&domain, "the only pass").await?;
+            self.libvirt.accepts(&answer, self.release.structs())?;
+            return last(&answer);
+        }
+        let structs = self.release.structs();
+        let placeholders = placeholders(&read);
+        let mut answer = self.ask(&domain, "pass 1").await?;
+        let mut pass = 1;
+        let mut next = if placeholders > 0 {
+            let sent = self.defined(&domain, &answer)?;
+            say(&format!(
+                "  libvirt assigns addresses; of the answer KubeVirt keeps the devices, as its structs know them, and drops {placeholders} \
+                 placeholder NICs"
+            ))?;
+            answer = self.ask(sent.as_bytes(), "pass 2").await?;
+            pass = 2;
+            self.reduced(&answer)?
+        } else {
+            // Nobody has documented what is read back here; addresses there must be, or ports would be given away twice.
+            self.defined(self.reduced(&answer)?.as_bytes(), &answer)?
+        };
+        if self.release.adds_ports() {
+            let ports = add_ports(&next, placeholders).map_err(|error| Trouble::Sync(error.to_string()))?;
+            next = ports.domain;
+            if ports.added > 0 || self.release.always_asks_again() {
+                say(&format!(
+                    "  KubeVirt takes the answer over, as its structs know it, and adds {} root ports",
+                    ports.added
+                ))?;
+                answer = self.ask(next.as_bytes(), &format!("pass {}", pass + 1)).await?;
+            }
+        }
+        let step = Step::begin("the last define");
+        self.libvirt.accepts(&answer, structs)?;
+        step.end();
+        last(&answer)
+    }
+
+    /// One call, judged as KubeVirt would.
+    async fn ask(&self, sent: &[u8], name: &str) -> Result<Vec<u8>, Failure> {
+        if !self.client.wants("OnDefineDomain") {
+            say(&format!("OnDefineDomain, {name}: the sidecar does not want to be asked"))?;
+            return Ok(sent.to_vec());
+        }
+        let step = Step::begin(format!("OnDefineDomain, {name}"));
+        let answer = self.client.define(sent, &self.vmi.json()).await.map_err(Trouble::Sync)?;
+        step.end();
+        if answer.is_empty() {
+            return Err(Trouble::Sync("EOF".to_owned()).into());
+        }
+        self.reduced(&answer)?;
+        say(&format!("OnDefineDomain, {name}: {}", changes(sent, &answer)))?;
+        Ok(answer)
+    }
+
+    /// What is read back of an answer.
+    fn defined(&self, sent: &[u8], answer: &[u8]) -> Result<String, Failure> {
+        let step = Step::begin("define and read back");
+        let read = self.libvirt.read_back(sent, answer, self.release.structs())?;
+        step.end();
+        Ok(read)
+    }
+
+    /// What KubeVirt's structs keep of an answer; it reads every one.
+    fn reduced(&self, answer: &[u8]) -> Result<String, Failure> {
+        let reduced = reduce_for(answer, self.release.structs());
+        Ok(reduced.map_err(|error| Trouble::Sync(format!("failed to unmarshal the hook's domain: {error}")))?)
+    }
+
+    async fn cloud_init(&self) -> Result<(), Failure> {
+        if !self.client.wants("PreCloudInitIso") {
+            return Ok(());
+        }
+        if self.client.version == "v1alpha1" {
+            return say("PreCloudInitIso: v1alpha1 has none, the sidecar is not asked");
+        }
+        let brought = match self.vmi.cloud_init() {
+            CloudInitSource::Given(brought) => brought,
+            CloudInitSource::Elsewhere => {
+                return say(
+                    "PreCloudInitIso: the user data is in a Secret, which is not here; the sidecar is not asked",
+                );
+            }
+            CloudInitSource::None => {
+                return Err(Trouble::Crash(
+                    "The sidecar offers PreCloudInitIso and the VM has no cloud-init volume: start the sidecar without --cloud-init",
+                )
+                .into());
+            }
+        };
+        let step = Step::begin("PreCloudInitIso");
+        let answer = self.client.pre_cloud_init_iso(brought.clone(), &self.vmi.json()).await.map_err(Trouble::Sync)?;
+        step.end();
+        let user_data = |json: &[u8]| {
+            let value: Value = serde_json::from_slice(json).ok()?;
+            Some(value.get("UserData")?.as_str()?.to_owned())
+        };
+        let before = user_data(&brought.data).unwrap_or_default();
+        let Some(after) = user_data(&answer.data) else {
+            return Err(Trouble::Sync("the hook's cloudInitData is not valid".to_owned()).into());
+        };
+        // Never shown: there are passwords in it.
+        say(match before == after {
+            true => "PreCloudInitIso: the user data stays as it is",
+            false => "PreCloudInitIso: the user data is changed",
+        })
+    }
+}
+
+fn last(answer: &[u8]) -> Result<(), Failure> {
+    say("The VM would be started with the last answer, word for word.")?;
+    for device in host_devices(answer) {
+        say(&format!("  {device}"))?;
+    }
+    Ok(())
+}
+
+/// Whether KubeVirt keeps places for hot-plugged devices.
+fn is_pcie(domain: &Domain) -> bool {
+    let document = domain.document();
+    let kind = document.descend(document.root(), &["os", "type"]);
+    let machine = kind.and_then(|kind| document.attribute(kind, "machine")).unwrap_or_default();
+    machine.contains("q35") || machine.starts_with("virt")
+}
+
+fn placeholders(domain: &Domain) -> usize {
+    let document = domain.document();
+    let Some(devices) = document.child(document.root(), "devices") else {
+        return 0;
+    };
+    let is_placeholder = |nic: &_| {
+        let alias = document.child(*nic, "alias").and_then(|alias| document.attribute(alias, "name"));
+        alias.is_some_and(|alias| alias.starts_with("placeholder-"))
+    };
+    document.children_named(devices, "interface").filter(is_placeholder).count()
+}

@@ -1,0 +1,90 @@
+//! Every sample with every built-in profile.
+
+use virt_tailor::config::Profiles;
+
+use crate::play::{NAMES, play, play_domain, sample};
+
+/// Profiles that need a CPU model which these samples do not have.
+fn is_refused(name: &str, profile: &str) -> bool {
+    profile == "low-latency" && ["ignition", "plain", "vgpu-desktop"].contains(&name)
+}
+
+#[test]
+fn every_sample_starts_with_every_profile_or_is_refused_in_the_first_call() {
+    for name in NAMES {
+        for profile in Profiles::built_in().names() {
+            let played = play(name, &["--profile", profile]);
+            let what = format!("{name} with {profile}: {played:?}");
+            if is_refused(name, profile) {
+                assert_eq!(played.code, Some(65), "{what}");
+                assert!(!played.out.contains("OnDefineDomain, pass"), "{what}");
+                assert!(played.err.contains("server error. command SyncVMI failed: \"rpc error: code = "), "{what}");
+            } else {
+                assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{what}");
+                assert!(played.out.contains("OnDefineDomain, pass 2: "), "{what}");
+                assert!(played.out.ends_with("Shutdown: answered, and the sidecar has ended\n"), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_migration_target_is_asked_once_and_left_alone() {
+    for name in NAMES {
+        let played = play_domain(&format!("{name}.target.xml"), name, &["--profile", "gpu-workstation"]);
+        assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{name}: {played:?}");
+        assert!(played.out.contains("OnDefineDomain, the only pass: nothing changes"), "{name}: {played:?}");
+        assert!(played.out.contains("throws the answer away"), "{name}: {played:?}");
+    }
+}
+
+#[test]
+fn every_release_is_played_with_its_number_of_passes() {
+    for (release, passes) in [("1.1", 2), ("1.2", 2), ("1.6", 2), ("1.8", 3), ("1.9", 3), ("v1.9.0", 3), ("main", 3)] {
+        let played = play("gpu-workstation", &["--profile", "vgpu-desktop", "--release", release]);
+        assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{release}: {played:?}");
+        assert_eq!(played.out.matches("OnDefineDomain, pass").count(), passes, "{release}: {played:?}");
+        let version = if release == "1.1" { "v1alpha2 is used" } else { "v1alpha3 is used" };
+        assert!(played.out.contains(version), "{release}: {played:?}");
+    }
+    // Nothing is left of 3 spare ports where 3 placeholders were: only the main branch asks again.
+    assert!(!play("plain", &[]).out.contains("pass 3"));
+    assert!(play("plain", &["--release", "main"]).out.contains("pass 3: nothing changes"));
+    assert_eq!(play("plain", &["--release", "1.0"]).code, Some(64));
+}
+
+#[test]
+fn a_vm_in_yaml_is_sent_as_the_vmi_that_it_becomes() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
+    command.arg("rehearse").arg("--domain").arg(sample("gpu-workstation.pass1.xml"));
+    command.arg("--vmi").arg(sample("gpu-workstation.yaml")).args(["--profile", "gpu-workstation"]);
+    let played = crate::play::run(&mut command);
+    assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
+    assert_eq!(played.out, play("gpu-workstation", &["--profile", "gpu-workstation"]).out);
+}
+
+#[test]
+fn what_is_wrong_with_the_request_keeps_the_sidecar_from_starting() {
+    let played = play("plain", &["--profile", "no-such-profile"]);
+    assert_eq!((played.code, played.out.as_str()), (Some(64), ""), "{played:?}");
+    assert!(played.err.contains("stay in phase Scheduling") && played.err.contains("no-such-profile"), "{played:?}");
+    assert_eq!(play("plain", &["--set", "viommu.model=cisco"]).code, Some(64));
+}
+
+#[test]
+fn cloud_init_is_merged_or_crashes_virt_launcher() {
+    let played = play("dpdk-worker", &["--cloud-init", "--set", "guest.memlock=unlimited"]);
+    assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
+    assert!(played.out.contains("PreCloudInitIso: the user data is changed"), "{played:?}");
+    let played = play("gpu-workstation", &["--cloud-init"]);
+    assert_eq!(played.code, Some(65), "{played:?}");
+    assert!(played.err.contains("virt-launcher would crash"), "{played:?}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_refused_before_libvirt_could() {
+    let pin = ["--set", "hostDevices.gpu0.address=0000:00:1f.2"];
+    let played = play("gpu-workstation", &pin);
+    assert_eq!(played.code, Some(65), "{played:?}");
+    assert!(!played.out.contains("OnDefineDomain, pass 2"), "{played:?}");
+}
