@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "domain/bounds.rs"]
+mod bounds;
 #[path = "domain/generate.rs"]
 mod generate;
 #[path = "domain/golden.rs"]

@@ -59,6 +59,11 @@ impl Findings<'_> {
         }
     }
 
+    /// Whether nothing more is told: then what is dear to find out need not be.
+    fn is_full(&self) -> bool {
+        self.found.len() > MOST
+    }
+
     fn place(&self, element: Element) -> String {
         super::editor::place(self.doc, element)
     }

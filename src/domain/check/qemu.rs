@@ -64,6 +64,9 @@ fn overrides(findings: &mut Findings<'_>) {
         |parent: Element, name: &'static str| doc.children(parent).filter(move |c| doc.is(*c, QEMU_NAMESPACE, name));
     let known: HashSet<String> = devices(doc).filter_map(|device| alias(doc, device)).collect();
     for device in qemu(doc.root(), "override").flat_map(|o| qemu(o, "device")) {
+        if findings.is_full() {
+            return;
+        }
         let name = doc.attribute(device, "alias").unwrap_or_default();
         let kept = name.starts_with("ua-") && known.contains(name.as_ref());
         if !kept && !is_auto_alias(&name) {
