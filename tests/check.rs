@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,4 +64,37 @@ fn kubevirts_own_domains_are_taken() {
             assert_eq!(findings(&path, true), "", "{name}");
         }
     }
+}
+
+/// The names of all rules, as they stand in the source.
+fn rules_of(folder: &Path, into: &mut BTreeSet<String>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            rules_of(&path, into);
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let calls = source.split(".add(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        into.extend(calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+}
+
+#[test]
+fn every_rule_is_confirmed_or_says_why_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut rules = BTreeSet::new();
+    rules_of(&root.join("src/domain/check"), &mut rules);
+    assert!(rules.len() > 50, "only {} rules found", rules.len());
+    let name = |line: &str| line.split_once(": ").unwrap().0.to_owned();
+    let cases = sorted("golden/check").into_iter().filter_map(|case| fs::read_to_string(case.join("ours.txt")).ok());
+    let confirmed: BTreeSet<String> = cases.map(|text| name(&text)).collect();
+    let list = fs::read_to_string(root.join("tests/golden/check/not-confirmed.txt")).unwrap();
+    let excepted: BTreeSet<String> = list.lines().map(name).collect();
+    let both: Vec<_> = confirmed.intersection(&excepted).collect();
+    assert!(both.is_empty(), "confirmed and yet in not-confirmed.txt: {both:?}");
+    let shown: BTreeSet<String> = confirmed.union(&excepted).cloned().collect();
+    let missing: Vec<_> = rules.difference(&shown).collect();
+    assert!(missing.is_empty(), "rules without a folder in tests/golden/check: {missing:?}");
+    let unknown: Vec<_> = shown.difference(&rules).collect();
+    assert!(unknown.is_empty(), "the source has no rules {unknown:?}");
 }

@@ -1,12 +1,14 @@
 //! The vIOMMU (libvirt docs/formatdomain.rst, "IOMMU devices").
 
+mod vcpus;
+
 use crate::xml::Element;
 
 use super::super::QEMU_NAMESPACE;
 use super::super::features::feature;
 use super::super::iommu::{iommus, smuggled};
 use super::super::pci::{devices, guest_address, pci_controller_index};
-use super::super::units::{Machine, number, vcpus};
+use super::super::units::{Machine, number};
 use super::Findings;
 
 /// Which driver attribute belongs to which models (libvirt docs/formatdomain.rst, "IOMMU devices").
@@ -50,6 +52,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     for iommu in there {
         one(findings, iommu, &model(&iommu));
     }
+    vcpus::check(findings);
 }
 
 fn driver(findings: &Findings<'_>, iommu: Element, name: &str) -> Option<String> {
@@ -98,8 +101,6 @@ fn one(findings: &mut Findings<'_>, iommu: Element, model: &str) {
             "iommu-eim",
             "the IOMMU has eim='on' without intremap='on'; extended interrupt mode needs interrupt remapping",
         );
-    } else if model == "intel" && vcpus(doc) > 255 && driver(findings, iommu, "eim").as_deref() == Some("off") {
-        findings.add("iommu-vcpus", format!("{} vCPUs need eim='on' on the IOMMU, which says off", vcpus(doc)));
     }
     let ioapic = feature(doc, "ioapic").and_then(|ioapic| doc.attribute(ioapic, "driver"));
     if driver(findings, iommu, "intremap").as_deref() == Some("on") && ioapic.as_deref() == Some("kvm") {
