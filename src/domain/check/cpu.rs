@@ -68,8 +68,8 @@ fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
                 "the CPU cache can only be passed through with the CPU model host-passthrough or maximum; the domain has {mode}"
             ));
         }
-        if wanted == "emulate" && level.is_some_and(|level| level != "3") {
-            findings.add("cpu-cache", "only a level-3 CPU cache can be emulated");
+        if wanted == "emulate" && level.is_none_or(|level| level != "3") {
+            findings.add("cpu-cache", "only a level-3 CPU cache can be emulated; write level='3'");
         }
     }
     if let Some(width) = doc.child(cpu, "maxphysaddr") {
