@@ -1,5 +1,7 @@
 //! CPU, Hyper-V and firmware (libvirt 11.3, qemu_validate.c).
 
+mod arch;
+
 use crate::xml::Element;
 
 use super::super::features::feature;
@@ -21,6 +23,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         cpu_rules(findings, cpu);
     }
     firmware(findings);
+    arch::check(findings);
 }
 
 fn hyperv(findings: &mut Findings<'_>) {
