@@ -44,8 +44,10 @@ pub(super) fn apply(editor: &mut Editor<'_>, cpu: &Cpu) {
         let parent = editor.child_or_new(editor.root(), "cpu", &why);
         let element = editor.child_or_new(parent, "cache", &why);
         editor.set(element, "mode", cache.as_str(), &why);
-        if cache.as_str() != "emulate" {
-            // Only an emulated cache has a level (libvirt 11.3, qemu_validate.c).
+        // Only an emulated cache has a level, and only this one (libvirt 11.3, qemu_validate.c).
+        if cache.as_str() == "emulate" {
+            editor.set(element, "level", "3", &why);
+        } else {
             editor.unset(element, "level", &why);
         }
     }

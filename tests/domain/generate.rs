@@ -202,7 +202,11 @@ pub(crate) fn domain() -> impl Strategy<Value = (String, Vec<String>)> {
     let cpu = select(vec![
         None,
         Some(element("cpu", &[("mode", "host-passthrough")], vec![])),
-        Some(element("cpu", &[("mode", "host-model")], vec![element("cache", &[("mode", "emulate")], vec![])])),
+        Some(element(
+            "cpu",
+            &[("mode", "host-model")],
+            vec![element("cache", &[("mode", "emulate"), ("level", "3")], vec![])],
+        )),
         Some(element(
             "cpu",
             &[("mode", "host-passthrough")],

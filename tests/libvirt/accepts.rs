@@ -13,7 +13,7 @@ pub(crate) struct Output {
     pub(crate) after: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Define,
     Native,

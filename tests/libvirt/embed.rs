@@ -112,7 +112,9 @@ impl Libvirt {
         commands: impl Fn(&str, Option<&str>) -> (String, String),
     ) -> Vec<Verdict> {
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(docs.len());
-        for chunk in docs.chunks(virsh::PER_CALL) {
+        let mut rest = docs;
+        while !rest.is_empty() {
+            let chunk = &rest[..rest.len().min(virsh::PER_CALL)];
             let mut script = String::new();
             let mut problems = Vec::new();
             for (number, (_, xml)) in chunk.iter().enumerate() {
@@ -135,9 +137,16 @@ impl Libvirt {
             let root = self.root.path();
             let output = virsh::call(root, self.switch_to, &script, seconds, preload);
             let begin = verdicts.len();
-            verdicts.extend((0..chunk.len()).map(|number| virsh::verdict(&output, number)));
-            for (number, why) in problems {
+            let judged = (0..chunk.len()).take_while(|number| virsh::came_through(&output, *number)).count();
+            verdicts.extend((0..judged).map(|number| virsh::verdict(&output, number)));
+            for (number, why) in problems.into_iter().filter(|(number, _)| *number < judged) {
                 verdicts[begin + number] = Err(why);
+            }
+            rest = &rest[judged..];
+            // libvirt is inside virsh, and takes the documents after this one with it.
+            if judged < chunk.len() {
+                verdicts.push(Err("libvirt itself crashes".to_owned()));
+                rest = &rest[1..];
             }
         }
         verdicts

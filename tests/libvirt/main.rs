@@ -9,6 +9,7 @@
 //! | [`accepts`] | "a real libvirt says yes", for documents that we changed |
 //! | [`inputs`] | the same for `tests/data` as it is |
 //! | [`outputs`] | everything virt-tailor makes of KubeVirt's domains, said yes to |
+//! | [`goldens`] | every golden case, sample and adversarial document: what libvirt takes before, it takes after |
 //! | [`cases`] | `tests/golden/check`, read |
 //! | [`readback`] | what comes back to KubeVirt after the first define, with and without a libvirt |
 //! | [`rehearse`] | `virt-tailor rehearse --connect` |
@@ -25,6 +26,7 @@
 mod accepts;
 mod cases;
 mod embed;
+mod goldens;
 mod inputs;
 mod normalise;
 mod outputs;
@@ -34,5 +36,11 @@ mod rehearse;
 mod schema;
 mod virsh;
 
-#[path = "../common/host_tree.rs"]
-mod host_tree;
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, unused_imports, reason = "the tests in there are run by the program `domain`")]
+#[path = "../domain/golden.rs"]
+mod golden;
+#[allow(dead_code, reason = "not all of it is needed here")]
+#[path = "../domain/support.rs"]
+mod support;

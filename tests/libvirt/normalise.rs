@@ -77,7 +77,11 @@ pub(crate) fn for_schema(xml: &[u8]) -> Result<Vec<u8>, String> {
 pub(crate) fn identity(xml: &[u8]) -> Option<String> {
     // Also of a document in another encoding: a libvirt that takes it must be able to forget it again.
     let text = String::from_utf8_lossy(xml);
-    let doc = parse_text(&text).ok()?;
+    let Ok(doc) = parse_text(&text) else {
+        // libvirt takes undeclared prefixes.
+        let (_, name) = text.split_once("<name>")?;
+        return Some(name.split_once("</name>")?.0.to_owned());
+    };
     let text = |nodes: Vec<Node<'_, '_>>| nodes.first().and_then(|node| node.text()).map(ToOwned::to_owned);
     let smbios = || {
         find(&doc, &["sysinfo", "system", "entry"])

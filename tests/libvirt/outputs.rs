@@ -10,8 +10,8 @@ use virt_tailor::host::read_pci;
 use virt_tailor::kubevirt::VmView;
 
 use crate::accepts::{Output, accepts};
+use crate::common::host_tree;
 use crate::embed::Libvirt;
-use crate::host_tree;
 use crate::inputs::data;
 
 /// What is asked of which samples: name, prefix of the samples' names, profiles, settings, host.

@@ -1,5 +1,7 @@
 //! CPU, Hyper-V and firmware (libvirt 11.3, qemu_validate.c).
 
+mod arch;
+
 use crate::xml::Element;
 
 use super::super::features::feature;
@@ -21,6 +23,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         cpu_rules(findings, cpu);
     }
     firmware(findings);
+    arch::check(findings);
 }
 
 fn hyperv(findings: &mut Findings<'_>) {
@@ -68,8 +71,8 @@ fn cpu_rules(findings: &mut Findings<'_>, cpu: Element) {
                 "the CPU cache can only be passed through with the CPU model host-passthrough or maximum; the domain has {mode}"
             ));
         }
-        if wanted == "emulate" && level.is_some_and(|level| level != "3") {
-            findings.add("cpu-cache", "only a level-3 CPU cache can be emulated");
+        if wanted == "emulate" && level.is_none_or(|level| level != "3") {
+            findings.add("cpu-cache", "only a level-3 CPU cache can be emulated; write level='3'");
         }
     }
     if let Some(width) = doc.child(cpu, "maxphysaddr") {
