@@ -83,7 +83,10 @@ fn refused_text(report: &Report) -> String {
     let mut refused: Vec<_> = report.refused.iter().collect();
     refused.sort();
     refused.iter().fold(String::new(), |mut text, (name, stage, why)| {
-        writeln!(text, "{name}: {stage:?}: {}", why.lines().next().unwrap_or_default()).unwrap();
+        // xmllint names the file and line of this run's batch.
+        let why = why.lines().next().unwrap_or_default();
+        let why = why.split_once(".xml:").and_then(|(_, rest)| rest.split_once(": ")).map_or(why, |(_, rest)| rest);
+        writeln!(text, "{name}: {stage:?}: {why}").unwrap();
         text
     })
 }
