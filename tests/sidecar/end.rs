@@ -128,3 +128,25 @@ async fn a_slow_client_keeps_nobody_waiting() {
     assert!(begin.elapsed() < Duration::from_secs(3) + LONG / 2, "{:?}", begin.elapsed());
     drop(slow);
 }
+
+#[tokio::test]
+async fn a_silent_connection_is_ended_and_keeps_no_shutdown_out() {
+    let mut sidecar = Sidecar::start(&[]);
+    let socket = sidecar.socket();
+    // Nothing at all, and a preface that never gets whole.
+    let mut silent = UnixStream::connect(&socket).unwrap();
+    let mut halting = UnixStream::connect(&socket).unwrap();
+    halting.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+    for stream in [&mut silent, &mut halting] {
+        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        let mut heard = Vec::new();
+        let end = stream.read_to_end(&mut heard);
+        // Closed, or reset: not a timeout of ours.
+        let timeout = end
+            .as_ref()
+            .is_err_and(|e| matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut));
+        assert!(!timeout, "the connection is still open: {end:?}");
+    }
+    shutdown(sidecar.client().await).await.unwrap();
+    assert_eq!(sidecar.ended().code(), Some(0));
+}

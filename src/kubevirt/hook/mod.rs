@@ -10,7 +10,7 @@ mod pass;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::config::{DomainProfile, Problems, ProfileArgument, Profiles, Request as Asked, resolve, validate};
+use crate::config::{DomainProfile, Guest, Problems, ProfileArgument, Profiles, Request as Asked, resolve, validate};
 use crate::domain::{Domain, LibvirtMode, Outcome, Request, mutate};
 
 use super::VmView;
@@ -202,6 +202,12 @@ impl Hook {
         if !outcome.changes.is_empty() {
             // libvirt gets these very bytes: a document that we would not read ourselves must not leave.
             Domain::parse(outcome.bytes.clone()).map_err(|error| HookError::Bug(error.to_string()))?;
+        }
+        if profile.spec.guest != Guest::default() && !self.options.cloud_init {
+            outcome.notes.push(
+                "guest: settings inside the guest are asked for, but this sidecar was not started with --cloud-init; they are not applied"
+                    .to_owned(),
+            );
         }
         if let Some(known) = host {
             outcome.notes.splice(0..0, known.note.clone());

@@ -5,6 +5,7 @@
 //! hangs after [`DRAIN`] is dropped.
 
 mod callbacks;
+mod caller;
 mod farewell;
 mod incoming;
 mod info;
@@ -40,7 +41,7 @@ pub const DRAIN: Duration = Duration::from_secs(3);
 /// KubeVirt has no limit for what it sends; a VMI with its status can be large.
 const MAX_REQUEST: usize = 16 << 20;
 
-/// A client that does not answer pings is gone, whatever its connection says.
+/// A client that does not answer pings is gone, whatever its connection says. (One that never began is gone sooner: see `caller`.)
 const PING: Duration = Duration::from_secs(20);
 
 /// Where to serve what.
@@ -144,7 +145,8 @@ async fn listen(placed: Option<Placed>, router: Router, stop: &Stop) -> Result<(
 
 fn transport() -> Transport {
     Transport::builder()
-        .max_concurrent_streams(16)
+        // virt-launcher makes one call at a time; each stream may hold a large document.
+        .max_concurrent_streams(4)
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
 }

@@ -54,6 +54,10 @@ pub(super) async fn answers(folder: &Path, name: &str) -> bool {
 /// Removes a private folder and what we put there, nothing else.
 pub(super) fn remove_private(folder: &Path) {
     let inner = folder.join(INNER);
+    // A link there would lead us into somebody else's folder.
+    if fs::symlink_metadata(&inner).is_ok_and(|inner| !inner.is_dir()) {
+        return;
+    }
     for entry in fs::read_dir(&inner).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_socket()) {
             let _ = fs::remove_file(entry.path());

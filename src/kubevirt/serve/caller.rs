@@ -1,0 +1,83 @@
+//! A connection that has to say something before long.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::Connected;
+
+/// How long a caller may take for the first bytes of HTTP/2. virt-launcher sends them at once; pings only begin behind them, so without
+/// this a silent connection would hold its file descriptor for ever, and enough of them would keep a Shutdown out.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Length of HTTP/2's connection preface (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
+
+/// A connection that ends if its preface does not come in time.
+#[derive(Debug)]
+pub(super) struct Caller {
+    stream: UnixStream,
+    /// Until the preface is there: how much of it came, and when patience ends.
+    waiting: Option<(usize, Pin<Box<Sleep>>)>,
+}
+
+impl Caller {
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Self { stream, waiting: Some((0, Box::pin(sleep(PATIENCE)))) }
+    }
+}
+
+impl Connected for Caller {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Caller {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let Some((come, patience)) = &mut self.waiting else { return polled };
+        *come += buf.filled().len() - before;
+        if *come >= PREFACE {
+            self.waiting = None;
+            return polled;
+        }
+        if polled.is_pending() {
+            ready!(patience.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Caller {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
