@@ -79,8 +79,8 @@ pub(crate) fn call(root: &Path, user: Option<u32>, script: &str, seconds: usize,
     reader.read_to_end(&mut output).unwrap();
     let status = child.wait().unwrap();
     let output = String::from_utf8_lossy(&output).into_owned();
-    // virsh itself ends with 1 whenever one of its commands failed; 139 is a segmentation fault.
-    assert!(matches!(status.code(), Some(0 | 1 | 139)), "virsh: {status} after at most {seconds} s:\n{output}");
+    // virsh itself ends with 1 whenever one of its commands failed.
+    assert!(matches!(status.code(), Some(0 | 1)), "virsh: {status} after at most {seconds} s:\n{output}");
     output
 }
 
