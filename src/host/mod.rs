@@ -3,9 +3,11 @@
 mod error;
 mod facts;
 mod folder;
+mod root;
 mod sysfs;
 mod values;
 
 pub use error::HostError;
 pub use facts::{Bar, HostFacts, PciFunction};
+pub use root::Root;
 pub use sysfs::read_pci;
