@@ -10,6 +10,7 @@
 //! | [`config`] | what people write: DomainProfiles and annotations, merged and validated |
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
+//! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
 //! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
@@ -38,5 +39,6 @@ pub mod config;
 pub mod domain;
 pub mod host;
 pub mod kubevirt;
+pub mod prep;
 pub mod quirks;
 pub mod xml;

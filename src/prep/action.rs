@@ -1,0 +1,180 @@
+//! The single effects that steps are made of.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A file below a host's root that may be written: in `sys` or `proc`, without `..`.
+///
+/// Made from parsed values only (a PCI address, a module's name), never from text of a VM's author.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostFile(String);
+
+/// Why a path is no file that may be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path:?} is not a file of sys or proc that may be written")]
+pub struct HostFileError {
+    /// What was given.
+    pub path: String,
+}
+
+impl HostFile {
+    /// A file below the root, written without a leading slash: `sys/bus/pci/drivers_probe`.
+    ///
+    /// # Errors
+    ///
+    /// [`HostFileError`]: it lies elsewhere, or has `..` in it.
+    pub fn new(path: impl Into<String>) -> Result<Self, HostFileError> {
+        let path = path.into();
+        let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
+        if plain && (path.starts_with("sys/") || path.starts_with("proc/")) && !path.contains(['\0', '\n']) {
+            Ok(Self(path))
+        } else {
+            Err(HostFileError { path })
+        }
+    }
+
+    /// The path below the root.
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl TryFrom<String> for HostFile {
+    type Error = HostFileError;
+
+    fn try_from(path: String) -> Result<Self, HostFileError> {
+        Self::new(path)
+    }
+}
+
+impl From<HostFile> for String {
+    fn from(file: HostFile) -> Self {
+        file.0
+    }
+}
+
+impl fmt::Display for HostFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", self.0)
+    }
+}
+
+/// One effect on the node. It is carried out by the expendable process, within [`Action::deadline`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Action {
+    /// One `write(2)` of the whole value to a file that is there. `tolerate` names errors that are no failure here.
+    Write {
+        /// Which file.
+        file: HostFile,
+        /// What is written. Clearing an attribute takes `"\n"`: a write of nothing never reaches the kernel.
+        value: String,
+        /// Error numbers that mean "this one cannot be had" (EIO of an interrupt that cannot be moved).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tolerate: Vec<i32>,
+    },
+    /// Waits until something is there, or is not.
+    Await {
+        /// What, below the root: a link, a folder, a device node.
+        path: PathBuf,
+        /// Whether it should be there.
+        present: bool,
+        /// At most so long.
+        millis: u64,
+    },
+    /// Waits, before a retry.
+    Pause {
+        /// So long.
+        millis: u64,
+    },
+    /// Loads a module with its dependencies: the running kernel's, or one from a folder laid out like `/lib/modules` (`from`).
+    LoadModule {
+        /// Its name.
+        module: String,
+        /// `name=value` each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parameters: Vec<String>,
+        /// A folder on the host that holds `lib/modules/<release>`, for builds out of tree.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<PathBuf>,
+    },
+    /// Unloads one module. Never by force.
+    UnloadModule {
+        /// Its name.
+        module: String,
+    },
+}
+
+impl Action {
+    /// A write to a file below the root.
+    pub fn write(file: HostFile, value: impl Into<String>) -> Self {
+        Self::Write { file, value: value.into(), tolerate: Vec::new() }
+    }
+
+    /// How long it may take before whoever does it is given up.
+    pub fn deadline(&self) -> Duration {
+        match self {
+            // Unbinding waits for the driver to let go: the slowest seen to come back were seconds (a NIC's firmware reset).
+            Self::Write { .. } => Duration::from_secs(10),
+            Self::Await { millis, .. } | Self::Pause { millis } => {
+                Duration::from_millis(*millis) + Duration::from_secs(5)
+            }
+            Self::LoadModule { .. } | Self::UnloadModule { .. } => Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { file, value, .. } => write!(f, "write {value:?} to {file}"),
+            Self::Await { path, present, .. } => {
+                write!(
+                    f,
+                    "wait until {} is {}",
+                    Path::new("/").join(path).display(),
+                    if *present { "there" } else { "gone" }
+                )
+            }
+            Self::Pause { millis } => write!(f, "wait {millis} ms"),
+            Self::LoadModule { module, parameters, from } => {
+                write!(f, "load module {module}")?;
+                for parameter in parameters {
+                    write!(f, " {parameter}")?;
+                }
+                match from {
+                    Some(folder) => write!(f, " from {}", folder.display()),
+                    None => Ok(()),
+                }
+            }
+            Self::UnloadModule { module } => write!(f, "unload module {module}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, HostFile};
+
+    #[test]
+    fn only_files_of_sys_and_proc() {
+        assert!(HostFile::new("sys/bus/pci/drivers_probe").is_ok());
+        for bad in ["/sys/x", "sys/../etc/passwd", "etc/passwd", "sys", "sys/a\nb", "", "dev/sda", "sys/./x"] {
+            // A single dot is dropped by Path's components, and does no harm.
+            assert_eq!(HostFile::new(bad).is_ok(), bad == "sys/./x", "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_action_reads_like_what_it_does() {
+        let file = HostFile::new("sys/bus/pci/devices/0000:3b:00.0/driver_override").unwrap();
+        assert_eq!(
+            Action::write(file, "vfio-pci").to_string(),
+            r#"write "vfio-pci" to /sys/bus/pci/devices/0000:3b:00.0/driver_override"#
+        );
+    }
+}

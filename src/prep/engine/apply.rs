@@ -1,0 +1,171 @@
+//! Making a plan.
+
+use super::conflicts::conflicts;
+use super::error::EngineError;
+use super::guard::Guard;
+use super::progress::Progress;
+use super::reach::reach;
+use super::{Engine, Left};
+use crate::prep::hand::{Hand, HandError, Hands};
+use crate::prep::journal::{Event, HoldingPhase, JournalError, RecordId, RecordPhase, Request};
+use crate::prep::kind::Sharing;
+use crate::prep::step::Step;
+use crate::prep::trouble::Trouble;
+
+/// How a plan went through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// Whether the node was changed, or anything written down.
+    pub changed: bool,
+    /// What is not quite as asked, and why that is all right.
+    pub notes: Vec<String>,
+}
+
+/// Why a step was not made.
+enum Failure {
+    Hand(HandError),
+    Guard(Vec<String>),
+    Journal(JournalError),
+}
+
+impl From<HandError> for Failure {
+    fn from(error: HandError) -> Self {
+        Self::Hand(error)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Hand(trouble.into())
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl<H: Hands, G: Guard> Engine<H, G> {
+    /// Makes everything that a request wants, or nothing of it.
+    ///
+    /// A request that has been met already changes nothing; one that a crash cut short is taken up where it was.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: refused (nothing was changed), or failed (what had been done was undone again, but for what it names).
+    pub fn apply(&self, request: &Request, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Applied, EngineError> {
+        let _taken = self.domains.take(keys(request));
+        self.free_quarantines()?;
+        let reasons = conflicts(self.journal().ledger(), request);
+        if !reasons.is_empty() {
+            return Err(EngineError::Refused { reasons });
+        }
+        let before = self.journal().ledger().holdings.get(&request.owner).map(|holding| holding.phase.clone());
+        // Whoever has it already is not asked to give it up.
+        if before.is_none() {
+            let reasons = self.guard.before_plan(request)?;
+            if !reasons.is_empty() {
+                return Err(EngineError::Refused { reasons });
+            }
+        }
+        let mut hand = self.hands.hire()?;
+        if before.is_none() {
+            self.append(Event::Began { request: request.clone() })?;
+        }
+        let mut applied = Applied::default();
+        for (index, step) in request.steps.iter().enumerate() {
+            tell(Progress::Step { number: index + 1, of: request.steps.len(), step, undo: false });
+            match self.make(&mut hand, request, step, tell, &mut applied) {
+                Ok(()) => (),
+                Err(Failure::Journal(error)) => return Err(error.into()),
+                Err(Failure::Guard(reasons)) => return Err(self.give_up(request, step, reasons.join("; "), tell)?),
+                Err(Failure::Hand(error)) => {
+                    self.quarantine(request, step.effect().lock(), &error)?;
+                    drop(hand);
+                    return Err(self.give_up(request, step, error.to_string(), tell)?);
+                }
+            }
+        }
+        if before != Some(HoldingPhase::Ready) {
+            self.append(Event::Ready { owner: request.owner.clone() })?;
+            applied.changed = true;
+        }
+        Ok(applied)
+    }
+
+    /// Makes one step, or takes part in one that is made.
+    fn make(
+        &self,
+        hand: &mut H::Hand,
+        request: &Request,
+        step: &Step,
+        tell: &mut dyn FnMut(Progress<'_>),
+        applied: &mut Applied,
+    ) -> Result<(), Failure> {
+        let effect = step.effect();
+        let there = self.journal().ledger().of_effect(&effect).and_then(|(id, record)| {
+            // A share of one's own is a record of one's own.
+            let ours = effect.sharing != Sharing::Additive || record.owners.contains(&request.owner);
+            ours.then(|| (id, record.clone()))
+        });
+        let now = hand.observe(step)?;
+        let (id, goal) = match there {
+            Some((id, record)) => {
+                if !record.owners.contains(&request.owner) {
+                    self.append(Event::Joined { id, owner: request.owner.clone() })?;
+                    applied.changed = true;
+                }
+                if record.phase == RecordPhase::Done && step.reached(&record.wanted, &now) == crate::prep::Reached::Yes
+                {
+                    return Ok(());
+                }
+                (id, record.wanted)
+            }
+            None => {
+                let wanted = step.wanted(&now)?;
+                self.guard_step(request, step)?;
+                let id = RecordId(self.journal().ledger().next);
+                let (owner, original) = (request.owner.clone(), now.clone());
+                self.append(Event::Intended { id, owner, step: step.clone(), original, wanted: wanted.clone() })?;
+                applied.changed = true;
+                (id, wanted)
+            }
+        };
+        let arrival = reach(hand, step, &goal, now, tell)?;
+        if let Some(note) = arrival.note {
+            tell(Progress::Note(&note));
+            applied.notes.push(note);
+        }
+        applied.changed |= arrival.changed;
+        self.note(Event::Done { id })?;
+        Ok(())
+    }
+
+    fn guard_step(&self, request: &Request, step: &Step) -> Result<(), Failure> {
+        let reasons = self.guard.before_step(request, step)?;
+        if reasons.is_empty() { Ok(()) } else { Err(Failure::Guard(reasons)) }
+    }
+
+    /// Undoes what a failed plan had done. The error keeps both, why it failed and what could not be undone.
+    fn give_up(
+        &self,
+        request: &Request,
+        step: &Step,
+        why: String,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<EngineError, EngineError> {
+        self.append(Event::Failed { owner: request.owner.clone(), why: why.clone() })?;
+        let left: Vec<Left> = match self.hands.hire() {
+            Ok(mut hand) => self.take_back(&mut hand, request, tell)?.left,
+            Err(trouble) => vec![Left { what: "everything".to_owned(), why: trouble.message }],
+        };
+        Ok(EngineError::Failed { what: step.describe(), why, left })
+    }
+}
+
+/// Everything that must not be changed by two at once: the request's lock domain and the effects it shares.
+pub(super) fn keys(request: &Request) -> impl Iterator<Item = String> {
+    let effects = request.steps.iter().map(|step| step.effect().key);
+    request.domain.iter().cloned().chain(effects).chain([format!("owner {}", request.owner)])
+}

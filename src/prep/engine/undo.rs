@@ -1,0 +1,137 @@
+//! Putting the node back: the journal read backwards.
+
+use super::Engine;
+use super::apply::keys;
+use super::error::{EngineError, Left};
+use super::guard::Guard;
+use super::progress::Progress;
+use super::reach::{Arrival, reach};
+use crate::prep::hand::{Hand, HandError, Hands};
+use crate::prep::journal::{Event, JournalError, Record, RecordId, Request};
+use crate::prep::owner::Owner;
+
+/// How an undo went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undone {
+    /// Whether there was anything to undo.
+    pub changed: bool,
+    /// What could not be had back, and why that is all right.
+    pub notes: Vec<String>,
+    /// What could not be undone, and stays written down.
+    pub(super) left: Vec<Left>,
+}
+
+impl<H: Hands, G: Guard> Engine<H, G> {
+    /// Gives back everything an owner has. What others want too stays until the last of them goes. An owner who has nothing is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Refused`]: a device is still in use, and nothing was changed. [`EngineError::NotUndone`]: it went on past every
+    /// failure, and names what is left; asking again tries again.
+    pub fn undo(&self, owner: &Owner, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Undone, EngineError> {
+        let request =
+            |engine: &Self| engine.journal().ledger().holdings.get(owner).map(|holding| holding.request.clone());
+        let Some(first) = request(self) else { return Ok(Undone::default()) };
+        let _taken = self.domains.take(keys(&first));
+        self.free_quarantines()?;
+        // Who waited for the lock may find it done.
+        let Some(request) = request(self) else { return Ok(Undone::default()) };
+        let reasons = self.guard.before_undo(&request)?;
+        if !reasons.is_empty() {
+            return Err(EngineError::Refused { reasons });
+        }
+        let mut hand = self.hands.hire()?;
+        self.append(Event::Releasing { owner: owner.clone() })?;
+        let undone = self.take_back(&mut hand, &request, tell)?;
+        if undone.left.is_empty() {
+            Ok(undone)
+        } else {
+            Err(EngineError::NotUndone { owner: owner.clone(), left: undone.left })
+        }
+    }
+
+    /// Undoes an owner's records, newest first, past every failure: no service stays stopped because a device does not come back.
+    pub(super) fn take_back(
+        &self,
+        hand: &mut H::Hand,
+        request: &Request,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Undone, JournalError> {
+        let owner = &request.owner;
+        let ids =
+            self.journal().ledger().holdings.get(owner).map(|holding| holding.records.clone()).unwrap_or_default();
+        let mut undone = Undone { changed: true, ..Undone::default() };
+        let mut replaced: Option<H::Hand> = None;
+        for (index, id) in ids.iter().rev().enumerate() {
+            let Some(record) = self.journal().ledger().records.get(id).cloned() else { continue };
+            if record.owners.iter().any(|other| other != owner) {
+                self.append(Event::Left { id: *id, owner: owner.clone() })?;
+                continue;
+            }
+            tell(Progress::Step { number: index + 1, of: ids.len(), step: &record.step, undo: true });
+            let hand = replaced.as_mut().unwrap_or(hand);
+            match self.take_back_one(hand, *id, &record, tell) {
+                Ok(arrival) => undone.notes.extend(arrival.note),
+                Err(TakeBack::Journal(error)) => return Err(error),
+                Err(TakeBack::Hand(error)) => {
+                    let lost = !matches!(error, HandError::Refused(_));
+                    self.quarantine(request, record.step.effect().lock(), &error)?;
+                    self.append(Event::NotUndone { id: *id, why: error.to_string() })?;
+                    undone.left.push(Left { what: record.step.describe(), why: error.to_string() });
+                    if lost {
+                        match self.hands.hire() {
+                            Ok(hand) => replaced = Some(hand),
+                            Err(trouble) => {
+                                undone.left.push(Left { what: "the rest".to_owned(), why: trouble.message });
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if undone.left.is_empty() {
+            self.append(Event::Released { owner: owner.clone() })?;
+        }
+        Ok(undone)
+    }
+
+    fn take_back_one(
+        &self,
+        hand: &mut H::Hand,
+        id: RecordId,
+        record: &Record,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Arrival, TakeBack> {
+        let step = &record.step;
+        let lock = step.effect().lock();
+        if let Some(quarantine) = self.journal().ledger().quarantine_of(&[lock]) {
+            let why = format!("process {} still hangs: {}", quarantine.process, quarantine.what);
+            return Err(TakeBack::Hand(crate::prep::Trouble::new(why).into()));
+        }
+        let now = hand.observe(step)?;
+        let goal = step.undone(&record.original, &record.wanted, &now).map_err(HandError::from)?;
+        self.append(Event::Undoing { id })?;
+        let arrival = reach(hand, step, &goal, now, tell)?;
+        self.append(Event::Undone { id, note: arrival.note.clone() })?;
+        Ok(arrival)
+    }
+}
+
+/// Why a record was not undone.
+enum TakeBack {
+    Hand(HandError),
+    Journal(JournalError),
+}
+
+impl From<HandError> for TakeBack {
+    fn from(error: HandError) -> Self {
+        Self::Hand(error)
+    }
+}
+
+impl From<JournalError> for TakeBack {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}

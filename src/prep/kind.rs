@@ -1,0 +1,113 @@
+//! What every kind of step can say of itself.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::action::Action;
+use super::trouble::Trouble;
+use crate::base::PciAddress;
+use crate::host::Root;
+
+/// A kind of step: what it wants, and how to get from one state to another. All but [`Kind::observe`] is pure.
+pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
+    /// Everything this step may change, as it is at one moment: what the journal keeps.
+    type State: Clone + Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// One line for a person: `bind 0000:3b:00.0 to vfio-pci`.
+    fn describe(&self) -> String;
+
+    /// What it changes, so that two owners who want the same meet.
+    fn effect(&self) -> Effect;
+
+    /// Reads today's state. Runs in the expendable process: this may touch attributes that take a device's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: it cannot be read, or there is no such thing on this node.
+    fn observe(&self, root: &Root) -> Result<Self::State, Trouble>;
+
+    /// What should be, given what is. Equal to `now` where nothing is to be done.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: this cannot be reached from here, and why.
+    fn wanted(&self, now: &Self::State) -> Result<Self::State, Trouble>;
+
+    /// The actions that lead from one state to another, in order. `attempt` counts from 0: when the first movement did not reach its
+    /// goal, the engine observes again and asks for the next one (a fallback, a retry after compaction); empty means there is none.
+    fn moves(&self, from: &Self::State, to: &Self::State, attempt: u32) -> Vec<Action>;
+
+    /// The state an undo aims at: what was, unless others may have changed it meanwhile (counts are given back as differences).
+    fn undone(&self, original: &Self::State, wanted: &Self::State, now: &Self::State) -> Self::State {
+        let (_, _) = (wanted, now);
+        original.clone()
+    }
+
+    /// Whether `now` is what was aimed at.
+    fn reached(&self, goal: &Self::State, now: &Self::State) -> Reached {
+        if goal == now { Reached::Yes } else { Reached::No(format!("it is {now:?} and not {goal:?}")) }
+    }
+}
+
+/// The outcome of reading back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// It is as it should be.
+    Yes,
+    /// It is not quite, for a reason nobody can help (a firmware framebuffer does not come back after a native driver); say so and go on.
+    Enough(String),
+    /// It is not: what is there instead.
+    No(String),
+}
+
+/// What a step changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Effect {
+    /// A name for it: `driver of 0000:3b:00.0`, `unit display-manager.service`.
+    pub key: String,
+    /// Who may want it at once.
+    pub sharing: Sharing,
+    /// The PCI function whose lock it takes, if it is about one.
+    pub device: Option<PciAddress>,
+}
+
+/// Who may want an effect at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sharing {
+    /// One owner only.
+    Exclusive,
+    /// Everybody who wants exactly the same; undone when the last of them goes.
+    Shared,
+    /// Everybody adds a share of their own and takes it back.
+    Additive,
+}
+
+impl Effect {
+    /// One owner only.
+    pub fn exclusive(key: impl Into<String>) -> Self {
+        Self { key: key.into(), sharing: Sharing::Exclusive, device: None }
+    }
+
+    /// Undone when the last owner goes.
+    pub fn shared(key: impl Into<String>) -> Self {
+        Self { key: key.into(), sharing: Sharing::Shared, device: None }
+    }
+
+    /// Everybody's own share.
+    pub fn additive(key: impl Into<String>) -> Self {
+        Self { key: key.into(), sharing: Sharing::Additive, device: None }
+    }
+
+    /// It takes this function's lock.
+    #[must_use]
+    pub fn of(self, device: PciAddress) -> Self {
+        Self { device: Some(device), ..self }
+    }
+
+    /// What a quarantine has to name for this to be left alone.
+    pub fn lock(&self) -> String {
+        self.device.map_or_else(|| self.key.clone(), |device| format!("function {device}"))
+    }
+}

@@ -1,0 +1,109 @@
+//! Every power this program has over a node.
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::kind::{Effect, Kind, Reached};
+use super::steps::{Bind, PinPower};
+use super::trouble::Trouble;
+use crate::host::Root;
+
+/// Writes the enum of steps, that of their states, and the dispatch between them. A new kind of step is one line in `kinds!`.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One thing that can be done to a node and undone again. This enum is the list of all powers.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "step", rename_all = "camelCase")]
+        pub enum Step {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        /// The state a step observes: of the same kind as the step.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "of", content = "state", rename_all = "camelCase")]
+        pub enum StepState {
+            $(#[doc = concat!("Of a step [`Step::", stringify!($name), "`].")] $name(<$name as Kind>::State),)*
+        }
+
+        impl Step {
+            /// One line for a person.
+            pub fn describe(&self) -> String {
+                match self { $(Self::$name(step) => step.describe(),)* }
+            }
+
+            /// What it changes.
+            pub fn effect(&self) -> Effect {
+                match self { $(Self::$name(step) => step.effect(),)* }
+            }
+
+            /// Today's state. See [`Kind::observe`].
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn observe(&self, root: &Root) -> Result<StepState, Trouble> {
+                match self { $(Self::$name(step) => step.observe(root).map(StepState::$name),)* }
+            }
+
+            /// What should be. See [`Kind::wanted`].
+            ///
+            /// # Errors
+            ///
+            /// As there, and a state of another kind.
+            pub fn wanted(&self, now: &StepState) -> Result<StepState, Trouble> {
+                match (self, now) {
+                    $((Self::$name(step), StepState::$name(now)) => step.wanted(now).map(StepState::$name),)*
+                    _ => Err(self.mixed_up()),
+                }
+            }
+
+            /// How to get from one state to another. See [`Kind::moves`].
+            ///
+            /// # Errors
+            ///
+            /// A state of another kind.
+            pub fn moves(&self, from: &StepState, to: &StepState, attempt: u32) -> Result<Vec<Action>, Trouble> {
+                match (self, from, to) {
+                    $((Self::$name(step), StepState::$name(from), StepState::$name(to)) => Ok(step.moves(from, to, attempt)),)*
+                    _ => Err(self.mixed_up()),
+                }
+            }
+
+            /// What an undo aims at. See [`Kind::undone`].
+            ///
+            /// # Errors
+            ///
+            /// A state of another kind.
+            pub fn undone(&self, original: &StepState, wanted: &StepState, now: &StepState) -> Result<StepState, Trouble> {
+                match (self, original, wanted, now) {
+                    $((Self::$name(step), StepState::$name(original), StepState::$name(wanted), StepState::$name(now)) => {
+                        Ok(StepState::$name(step.undone(original, wanted, now)))
+                    })*
+                    _ => Err(self.mixed_up()),
+                }
+            }
+
+            /// Whether `now` is what was aimed at. See [`Kind::reached`].
+            pub fn reached(&self, goal: &StepState, now: &StepState) -> Reached {
+                match (self, goal, now) {
+                    $((Self::$name(step), StepState::$name(goal), StepState::$name(now)) => step.reached(goal, now),)*
+                    _ => Reached::No(self.mixed_up().message),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Give a PCI function to another driver.
+    Bind,
+    /// Keep a PCI function awake.
+    PinPower,
+}
+
+impl Step {
+    /// A journal whose state does not belong to its step.
+    fn mixed_up(&self) -> Trouble {
+        Trouble::new(format!("the state kept for {:?} is of another kind of step", self.describe()))
+    }
+}
