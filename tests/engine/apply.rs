@@ -1,0 +1,131 @@
+//! Making a plan.
+
+use virt_tailor::prep::engine::{Applied, EngineError, How};
+use virt_tailor::prep::journal::HoldingPhase;
+
+use crate::model::{Fault, Model};
+use crate::{AUDIO, GPU, NIC, bind, engine, gpu, owner, pin, quiet, reasons, request};
+
+#[test]
+fn everything_is_made_and_read_back() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    let applied = engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    assert_eq!(applied, Applied { changed: true, notes: Vec::new() });
+    assert_eq!([GPU, AUDIO, NIC].map(|device| model.driver(device).unwrap()), ["vfio-pci", "vfio-pci", "igb"]);
+    assert_eq!(engine.ledger().holdings[&owner("vm")].phase, HoldingPhase::Ready);
+}
+
+#[test]
+fn asking_again_changes_nothing() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    let writes = model.writes();
+    assert_eq!(engine.apply(&gpu("vm"), &mut quiet).unwrap(), Applied::default());
+    assert_eq!(model.writes(), writes);
+}
+
+#[test]
+fn what_has_drifted_is_made_again() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    model.set(GPU, Some("nouveau"), "(null)");
+    assert!(engine.apply(&gpu("vm"), &mut quiet).unwrap().changed);
+    assert_eq!(model.driver(GPU).unwrap(), "vfio-pci");
+}
+
+#[test]
+fn a_device_has_one_owner() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    engine.apply(&gpu("first"), &mut quiet).unwrap();
+    let writes = model.writes();
+    let error = engine.apply(&gpu("second"), &mut quiet).unwrap_err();
+    assert_eq!(
+        reasons(error),
+        [
+            "IOMMU group 1 belongs to first",
+            "driver of 0000:01:00.0 belongs to first",
+            "driver of 0000:01:00.1 belongs to first"
+        ]
+    );
+    assert_eq!(model.writes(), writes);
+}
+
+#[test]
+fn an_owner_with_something_has_to_give_it_back_first() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    let other = request("vm", "IOMMU group 2", &[NIC], vec![bind(NIC)]);
+    let error = engine.apply(&other, &mut quiet).unwrap_err();
+    assert_eq!(reasons(error), ["vm already has something else (example.com/device): undo that first"]);
+}
+
+#[test]
+fn a_failure_undoes_what_was_done() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let engine = engine(&model, state.path());
+    model.fault(&format!("sys/bus/pci/devices/{AUDIO}/driver/unbind"), Fault::Errno(nix::libc::EBUSY, u32::MAX));
+    let error = engine.apply(&gpu("vm"), &mut quiet).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bind 0000:01:00.1 to vfio-pci failed: cannot write \"0000:01:00.1\" to /sys/bus/pci/devices/0000:01:00.1/driver/unbind: \
+         Device or resource busy (os error 16); 0000:01:00.1 is bound to snd_hda_intel and not to vfio-pci"
+    );
+    assert_eq!(model.picture(), before);
+    assert!(engine.ledger().is_empty());
+}
+
+#[test]
+fn a_driver_that_is_busy_for_a_moment_is_asked_again() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let engine = engine(&model, state.path());
+    engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    // drivers_probe reports success although nobody bound; the driver's own file tells that it is busy.
+    model.fault("sys/bus/pci/drivers_probe", Fault::Pretend);
+    model.fault("sys/bus/pci/drivers/snd_hda_intel/bind", Fault::Errno(nix::libc::EBUSY, 2));
+    engine.undo(&owner("vm"), &mut quiet).unwrap();
+    assert_eq!(model.picture(), before);
+}
+
+#[test]
+fn success_without_effect_is_a_failure() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let engine = engine(&model, state.path());
+    model.fault(&format!("sys/bus/pci/devices/{GPU}/power/control"), Fault::Pretend);
+    let error = engine.apply(&request("vm", "g", &[GPU], vec![pin(GPU), bind(GPU)]), &mut quiet).unwrap_err();
+    assert!(
+        matches!(&error, EngineError::Failed { what, left, .. } if what == "keep 0000:01:00.0 awake" && left.is_empty()),
+        "{error}"
+    );
+    model.mend();
+    assert_eq!(model.picture(), before);
+}
+
+#[test]
+fn a_plan_shows_every_write_and_makes_none() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    let plan = engine.plan(&gpu("vm")).unwrap();
+    let planned: Vec<String> =
+        plan.steps.iter().flat_map(|step| step.actions.iter().map(ToString::to_string)).collect();
+    assert_eq!(model.writes(), Vec::<String>::new());
+    assert!(engine.ledger().is_empty());
+    let mut made = Vec::new();
+    engine
+        .apply(&gpu("vm"), &mut |progress| {
+            if let virt_tailor::prep::engine::Progress::Action(action) = progress {
+                made.push(action.to_string());
+            }
+        })
+        .unwrap();
+    assert_eq!(planned, made);
+    let again = engine.plan(&gpu("vm")).unwrap();
+    assert!(again.steps.iter().all(|step| step.how == How::Already), "{again:?}");
+}

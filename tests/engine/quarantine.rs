@@ -1,0 +1,62 @@
+//! A write that never returns.
+
+use virt_tailor::prep::engine::{Engine, EngineError, Recovered, Unguarded};
+
+use crate::model::{Fault, Model};
+use crate::{AUDIO, BOOT, GPU, NIC, bind, gpu, owner, quiet, reasons, request};
+
+#[test]
+fn what_hangs_is_left_alone_until_it_is_gone() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let hands = model.hands();
+    let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+    model.fault(&format!("sys/bus/pci/devices/{GPU}/driver/unbind"), Fault::Hang);
+    let error = engine.apply(&gpu("vm"), &mut quiet).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("driver/unbind has not returned within 10 s: process "), "{text}");
+    assert!(matches!(&error, EngineError::Failed { left, .. } if left.len() == 3), "{text}");
+
+    // Nobody touches it, or what belongs to it.
+    let writes = model.writes();
+    let refusal = reasons(engine.apply(&gpu("other"), &mut quiet).unwrap_err());
+    assert!(refusal.iter().any(|reason| reason.contains("still hangs in the kernel: write")), "{refusal:?}");
+    let audio = request("other", "x", &[AUDIO], vec![bind(AUDIO)]);
+    assert!(engine.apply(&audio, &mut quiet).is_err());
+    engine.undo(&owner("vm"), &mut quiet).unwrap_err();
+    assert_eq!(model.writes(), writes);
+    // Others go on, and a new process knows.
+    engine.apply(&request("nic", "IOMMU group 2", &[NIC], vec![bind(NIC)]), &mut quiet).unwrap();
+    engine.undo(&owner("nic"), &mut quiet).unwrap();
+    drop(engine);
+    let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+    assert_eq!(engine.ledger().quarantines.len(), 1);
+    assert!(engine.apply(&gpu("other"), &mut quiet).is_err());
+
+    // It is gone: what was left is undone.
+    model.mend();
+    hands.let_go();
+    let recovered = engine.recover(&|_| Ok(false), &mut quiet).unwrap();
+    assert!(matches!(recovered.as_slice(), [Recovered::Freed { .. }, Recovered::Undone { .. }]), "{recovered:?}");
+    assert_eq!(model.picture(), before);
+    assert!(engine.ledger().is_empty());
+}
+
+#[test]
+fn a_hang_while_undoing_leaves_only_that_device() {
+    let (model, state) = (Model::new(), crate::state());
+    let hands = model.hands();
+    let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+    let before = model.picture();
+    // Two units in one request: what hangs in one does not keep the other.
+    let both = request("vm", "units", &[], vec![bind(NIC), bind(GPU)]);
+    engine.apply(&both, &mut quiet).unwrap();
+    model.fault(&format!("sys/bus/pci/devices/{GPU}/driver/unbind"), Fault::Hang);
+    let error = engine.undo(&owner("vm"), &mut quiet).unwrap_err();
+    assert!(matches!(&error, EngineError::NotUndone { left, .. } if left.len() == 1), "{error}");
+    assert_eq!(model.driver(NIC).as_deref(), Some("igb"));
+    model.mend();
+    hands.let_go();
+    engine.undo(&owner("vm"), &mut quiet).unwrap();
+    assert_eq!(model.picture(), before);
+}
