@@ -24,6 +24,12 @@ impl Glob {
 
     /// Whether some name fits both.
     pub fn overlaps(&self, other: &Self) -> bool {
+        if self.is_name() {
+            return other.matches(&self.0);
+        }
+        if other.is_name() {
+            return self.matches(&other.0);
+        }
         overlap(self.0.as_bytes(), other.0.as_bytes())
     }
 
