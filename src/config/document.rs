@@ -12,6 +12,15 @@ pub const API_VERSION: &str = "virt-tailor.io/v1alpha1";
 /// `kind` of a profile.
 pub const KIND: &str = "DomainProfile";
 
+/// A document without its envelope.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// `metadata.name`, if it is a good one.
+    pub name: Option<String>,
+    /// The spec, if there is one.
+    pub spec: Option<Node>,
+}
+
 /// Reads a profile document: its spec, if there is one, and what is wrong with the envelope. `Err` if it is not YAML at all.
 ///
 /// `name` is the name it was found under; `metadata.name` must be the same.
@@ -21,30 +30,41 @@ pub(super) fn profile(
     name: Option<&str>,
     report: &Report,
 ) -> Result<Option<Node>, Problems> {
+    open(source, content, (KIND, "profile"), name, report).map(|opened| opened.spec)
+}
+
+/// Opens a document of a kind, which messages call by the second word.
+pub(super) fn open(
+    source: &Arc<Source>,
+    content: &str,
+    (kind, what): (&'static str, &'static str),
+    name: Option<&str>,
+    report: &Report,
+) -> Result<Opened, Problems> {
     let document = parse(source, content)?;
     let whole = document.place.clone();
     if document.value == Value::Null {
         let message = format!(
-            "the document is empty: a profile is apiVersion: {API_VERSION}, kind: {KIND}, metadata.name and spec"
+            "the document is empty: a {what} is apiVersion: {API_VERSION}, kind: {kind}, metadata.name and spec"
         );
         return Err(Problems::one(whole, message));
     }
     if document.get("apiVersion").is_none() && document.get("kind").is_none() && document.get("spec").is_none() {
         let message = format!(
-            "this is not a profile document: write apiVersion: {API_VERSION}, kind: {KIND}, metadata: {{name: …}}, and the fields under spec"
+            "this is not a {what} document: write apiVersion: {API_VERSION}, kind: {kind}, metadata: {{name: …}}, and the fields under spec"
         );
         return Err(Problems::one(whole, message));
     }
     let mut top = Section::open(Some(&document), "", report);
     constant(&mut top, &whole, "apiVersion", API_VERSION);
-    constant(&mut top, &whole, "kind", KIND);
-    metadata(&mut top, &whole, name);
+    constant(&mut top, &whole, "kind", kind);
+    let name = metadata(&mut top, &whole, what, name);
     let spec = top.node("spec").cloned();
     if document.get("spec").is_none() {
         report.add(&whole, "", "spec is missing: at least spec: {}");
     }
     top.finish();
-    Ok(spec)
+    Ok(Opened { name, spec })
 }
 
 fn constant(top: &mut Section<'_>, whole: &Place, field: &'static str, wanted: &str) {
@@ -60,18 +80,18 @@ fn constant(top: &mut Section<'_>, whole: &Place, field: &'static str, wanted: &
     }
 }
 
-fn metadata(top: &mut Section<'_>, whole: &Place, found_as: Option<&str>) {
+fn metadata(top: &mut Section<'_>, whole: &Place, what: &str, found_as: Option<&str>) -> Option<String> {
     let mut metadata = top.section("metadata");
     let name_place = metadata.node("name").map(|node| node.place.clone());
     let name = metadata.take("name", |node| {
         let name = text(node)?;
-        profile_name(&name)?;
+        name_of(&name, what)?;
         Ok(name)
     });
     if name_place.is_none() {
         metadata.problem(whole, "name", "missing");
     }
-    if let (Some(place), Some(name), Some(found_as)) = (name_place, name, found_as)
+    if let (Some(place), Some(name), Some(found_as)) = (name_place, &name, found_as)
         && name != found_as
     {
         let message = format!("{name:?} is not the name it is found under, {found_as:?}: rename one of the two");
@@ -81,17 +101,22 @@ fn metadata(top: &mut Section<'_>, whole: &Place, found_as: Option<&str>) {
     metadata.map("labels", any, |_| Ok(()));
     metadata.map("annotations", any, |_| Ok(()));
     metadata.finish();
+    name
 }
 
 /// Checks the form of a profile's name: lower-case letters, digits and `-`, at most 63 characters, as Kubernetes' own names.
 pub(super) fn profile_name(name: &str) -> Result<(), String> {
+    name_of(name, "profile")
+}
+
+fn name_of(name: &str, what: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
     {
         return Ok(());
     }
     Err(format!(
-        "{} is not the name of a profile: lower-case letters, digits and '-' within, at most 63 characters",
+        "{} is not the name of a {what}: lower-case letters, digits and '-' within, at most 63 characters",
         quote(name)
     ))
 }

@@ -3,6 +3,7 @@
 mod builtin;
 mod document;
 mod merge;
+pub mod node;
 mod origins;
 mod path;
 mod problems;

@@ -28,6 +28,7 @@ macro_rules! scalar_schema {
         }
     )*};
 }
+pub(super) use scalar_schema;
 
 scalar_schema! {
     OnOff, "OnOff", { "description": "on or off", "enum": ["on", "off", true, false] };
@@ -85,19 +86,27 @@ pub(super) fn only_device_required(schema: &mut Schema) {
 
 /// The JSON Schema (2020-12) of a DomainProfile document: `apiVersion`, `kind`, `metadata` and `spec`.
 pub fn domain_profile_schema() -> Value {
+    document::<DomainProfile>(
+        KIND,
+        "What a VM asks of its libvirt domain. null resets a field that a weaker layer set.",
+    )
+}
+
+/// The JSON Schema (2020-12) of a document of ours around a spec.
+pub(super) fn document<Spec: JsonSchema>(kind: &str, description: &str) -> Value {
     let mut generator = SchemaGenerator::default();
-    let spec = generator.subschema_for::<DomainProfile>();
+    let spec = generator.subschema_for::<Spec>();
     let mut definitions = Value::Object(generator.take_definitions(true));
     let described = definitions.as_object_mut().into_iter().flat_map(|all| all.values_mut());
     described.for_each(null_resets);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": KIND,
-        "description": "What a VM asks of its libvirt domain. null resets a field that a weaker layer set.",
+        "title": kind,
+        "description": description,
         "type": "object",
         "properties": {
             "apiVersion": { "const": API_VERSION },
-            "kind": { "const": KIND },
+            "kind": { "const": kind },
             "metadata": {
                 "type": "object",
                 "properties": {

@@ -146,7 +146,7 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
             || "this key stands here for the second time".to_owned(),
             |key| format!("the key {} stands here for the second time", quote(key)),
         ),
-        Error::Budget { .. } => "nested too deep, or too many values: no profile has so much".to_owned(),
+        Error::Budget { .. } => "nested too deep, or too many values: no document of ours has so much".to_owned(),
         Error::MergeKeyNotAllowed { .. } => "merge keys (<<) are not taken: write the fields out".to_owned(),
         other => {
             let shown = other.to_string();

@@ -48,7 +48,7 @@ fn file(index: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn all_gone_is_as_before(deeds in prop::collection::vec(deed(), 1..24)) {

@@ -17,8 +17,8 @@ use super::tree::{Key, Node, Value, quote};
 
 pub(super) use checks::check;
 pub(super) use devices::{device_of, item_path};
-pub(super) use profile::read_spec;
-pub(super) use values::text;
+pub(super) use profile::{is_given, read_spec};
+pub(super) use values::{Read, integer, memlock, on_off, one_of, scalar, size, text, word};
 
 /// Most items of a list, and entries of a map: more than any domain has use for, and few enough to look each up among the others.
 const MOST: usize = 256;
@@ -188,8 +188,22 @@ impl<'a> Section<'a> {
 
     /// The place of a field that is there.
     pub(super) fn place_of(&self, field: &str) -> Option<&'a Place> {
-        let node = self.node?.get(field)?;
-        Some(&node.place)
+        self.node_of(field).map(|node| &node.place)
+    }
+
+    /// The node of a field that is there, null or not. Nothing is asked for: another rule does.
+    pub(super) fn node_of(&self, field: &str) -> Option<&'a Node> {
+        self.node?.get(field)
+    }
+
+    /// Where the section stands, if there is one.
+    pub(super) fn place(&self) -> Option<&'a Place> {
+        self.node.map(|node| &node.place)
+    }
+
+    /// Whom mistakes are told.
+    pub(super) fn report(&self) -> &'a Report {
+        self.report
     }
 
     /// Tells the fields that nobody asked for.

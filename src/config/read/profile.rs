@@ -272,6 +272,6 @@ pub(super) fn named(name: &str, what: &str, allowed: impl Fn(char) -> bool) -> R
 }
 
 /// Whether a node is there and not null.
-pub(super) fn is_given(node: Option<&Node>) -> bool {
+pub(in crate::config) fn is_given(node: Option<&Node>) -> bool {
     node.is_some_and(|node| node.value != Value::Null)
 }

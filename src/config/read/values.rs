@@ -10,7 +10,7 @@ use crate::config::tree::{Node, Scalar, ScalarKind, Value, quote};
 /// What a reader of one value gives: the value, or what is wrong with it.
 pub(crate) type Read<T> = Result<T, String>;
 
-fn scalar<'a>(node: &'a Node, expected: &str) -> Read<&'a Scalar> {
+pub(crate) fn scalar<'a>(node: &'a Node, expected: &str) -> Read<&'a Scalar> {
     match &node.value {
         Value::Scalar(scalar) => Ok(scalar),
         other => Err(format!("{} stands where {expected} is expected", other.describe())),
