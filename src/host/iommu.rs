@@ -140,7 +140,7 @@ impl Iommu {
     pub fn interrupt_sentence(&self) -> Option<&'static str> {
         match (self.works(), self.interrupt_remapping) {
             (true, InterruptRemapping::Off) => Some(
-                "interrupts are not remapped, so VFIO refuses devices: remove the kernel argument intremap=off, nointremap or noapic, and reboot",
+                "interrupts are not remapped, so VFIO refuses devices: remove the kernel argument intremap=off or nointremap, and reboot; if none is there, update the firmware",
             ),
             (true, InterruptRemapping::Unsupported) => Some(
                 "the platform does not remap interrupts, so VFIO refuses devices: switch it on in the firmware's setup (VT-d interrupt \

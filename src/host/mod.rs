@@ -22,6 +22,8 @@ mod mdev;
 mod modules;
 mod numa;
 mod pci;
+#[cfg(test)]
+mod pci_tests;
 mod placement;
 mod resource;
 mod root;
@@ -29,6 +31,8 @@ mod sysfs;
 #[cfg(test)]
 mod testing;
 mod topology;
+#[cfg(test)]
+mod topology_tests;
 mod values;
 mod variant;
 
