@@ -2,27 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
+use super::hex;
 use crate::base::PciAddress;
 
 /// The PCI functions of a host, by address. Empty facts are different from no facts at all (`Option<HostFacts>`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HostFacts {
     /// Every function that could be read.
     pub pci: BTreeMap<PciAddress, PciFunction>,
 }
 
 /// One PCI function as sysfs shows it. What could not be read is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PciFunction {
     /// Where it is.
     pub address: PciAddress,
     /// PCI vendor id.
+    #[serde(serialize_with = "hex::id")]
     pub vendor: u16,
     /// PCI device id.
+    #[serde(serialize_with = "hex::id")]
     pub device: u16,
     /// Class code, 24 bits: class, subclass, programming interface.
+    #[serde(serialize_with = "hex::class")]
     pub class: u32,
-    /// Header type without the multifunction bit: 0 endpoint, 1 bridge, 2 CardBus bridge. From byte 0x0e of config space.
+    /// Header type without the multifunction bit: 0 endpoint, 1 bridge, 2 CardBus bridge. From byte 0x0e of config space; a device without
+    /// power (D3cold) is not woken up for it.
     pub header_type: Option<u8>,
     /// Name of the bound driver.
     pub driver: Option<String>,
@@ -49,7 +58,8 @@ pub struct PciFunction {
 }
 
 /// A memory BAR.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Bar {
     /// 0–5.
     pub index: u8,

@@ -1,13 +1,61 @@
 //! Read-only facts about a machine. Facts are values: whoever needs them gets them passed in, so a captured tree replays anywhere.
 
+mod acpi;
+mod attribute;
+mod cpuset;
+mod display;
+#[cfg(test)]
+mod display_tests;
 mod error;
 mod facts;
 mod folder;
+mod framebuffer;
+mod groups;
+mod hex;
+mod iommu;
+#[cfg(test)]
+mod iommu_tests;
+mod kernel;
+mod locked;
+mod machine;
+mod mdev;
+mod modules;
+mod numa;
+mod pci;
+#[cfg(test)]
+mod pci_tests;
+mod placement;
+mod resource;
 mod root;
 mod sysfs;
+#[cfg(test)]
+mod testing;
+mod topology;
+#[cfg(test)]
+mod topology_tests;
 mod values;
+mod variant;
 
+pub use acpi::AcpiTables;
+pub use cpuset::CpuSet;
+pub use display::{Console, Display, Parent, VtConsole, VtKind};
 pub use error::HostError;
 pub use facts::{Bar, HostFacts, PciFunction};
+pub use framebuffer::{FirmwareFramebuffer, MemoryRange};
+pub use groups::{Group, GroupKind, Groups, RegionKind, ReservedRegion};
+pub use iommu::{InterruptRemapping, Iommu, IommuState, IommuVendor};
+pub use kernel::{Kernel, Lockdown};
+pub use locked::{driver_override, sriov_numvfs};
+pub use machine::Machine;
+pub use mdev::{Mdev, MdevType, Mdevs, NvidiaVgpu, Virtual};
+pub use modules::{Loaded, Module, Modules, Parameter};
+pub use numa::{Cpu, Cpus, HugepagePool, Numa, NumaNode};
+pub use pci::{Pci, PciDevice, Power, Sriov, SubsystemId};
+pub use placement::Place;
+pub use resource::Resource;
 pub use root::Root;
 pub use sysfs::read_pci;
+pub use topology::{
+    ResetReach, bus_reset_set, lock_domain, lock_domains, ownership_unit, ownership_units, reset_reach, slot_mates,
+};
+pub use variant::{pci_drivers, vfio_variant};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::HostError;
 use super::facts::{HostFacts, PciFunction};
@@ -27,6 +27,32 @@ const CONFIG_LIMIT: u64 = 64;
 /// does not write there; a link leads out of `root`. Config space is the exception: what keeps it from being read (rights, a device in
 /// the wrong power state) only leaves the header type open.
 pub fn read_pci(root: &Path) -> Result<HostFacts, HostError> {
+    let Some((real_root, devices)) = devices_of(root)? else { return Ok(HostFacts::default()) };
+    let mut pci = BTreeMap::new();
+    for name in Folder::open(&real_root, &devices)?.names()? {
+        if let Some(function) = read_function(&real_root, &devices, &name)? {
+            pci.insert(function.address, function);
+        }
+    }
+    Ok(HostFacts { pci })
+}
+
+/// Reads one function; `None` if there is none at this address, or it is unplugged while it is read.
+///
+/// # Errors
+///
+/// As for [`read_pci`].
+pub(super) fn read_one(root: &Path, address: PciAddress) -> Result<Option<PciFunction>, HostError> {
+    let Some((real_root, devices)) = devices_of(root)? else { return Ok(None) };
+    let name = address.to_string();
+    match fs::symlink_metadata(devices.join(&name)) {
+        Err(source) if is_gone(&source) => Ok(None),
+        _ => read_function(&real_root, &devices, OsStr::new(&name)),
+    }
+}
+
+/// A root without links, and its folder of PCI devices; `None` for a machine without PCI.
+fn devices_of(root: &Path) -> Result<Option<(PathBuf, PathBuf)>, HostError> {
     let no_root = || HostError::NoRoot { root: root.to_owned() };
     let sys = root.join("sys");
     match fs::metadata(&sys) {
@@ -37,19 +63,10 @@ pub fn read_pci(root: &Path) -> Result<HostFacts, HostError> {
     }
     let real_root = fs::canonicalize(root).map_err(|source| read_error(root, source))?;
     let devices = sys.join("bus/pci/devices");
-    if let Err(source) = fs::symlink_metadata(&devices)
-        && is_gone(&source)
-    {
-        return Ok(HostFacts::default());
+    match fs::symlink_metadata(&devices) {
+        Err(source) if is_gone(&source) => Ok(None),
+        _ => Ok(Some((real_root, devices))),
     }
-
-    let mut pci = BTreeMap::new();
-    for name in Folder::open(&real_root, &devices)?.names()? {
-        if let Some(function) = read_function(&real_root, &devices, &name)? {
-            pci.insert(function.address, function);
-        }
-    }
-    Ok(HostFacts { pci })
 }
 
 /// Reads one entry of the PCI devices; `None` if it is gone by the time it has been read.
@@ -96,7 +113,13 @@ fn read_folder(folder: &Folder, address: PciAddress) -> Result<PciFunction, Host
 
 /// The header type. Unlike the attributes, which the kernel answers from memory, config space asks the device itself: that this fails
 /// says something about the device, not about the tree, and is no reason to know nothing of all others.
+///
+/// A device without power would get it for that (kernel: drivers/pci/pci.c, pci_config_pm_runtime_get), and nobody has asked for it. Such
+/// a bridge is told by an attribute that only bridges have (kernel: drivers/pci/pci-sysfs.c, pci_bridge_attrs).
 fn header_type(folder: &Folder) -> Option<u8> {
+    if folder.text("power_state").is_ok_and(|state| state.as_deref() == Some("D3cold")) {
+        return folder.has("secondary_bus_number").then_some(1);
+    }
     let config = folder.bytes("config", CONFIG_LIMIT).ok().flatten()?;
     values::header_type(&config)
 }

@@ -1,0 +1,68 @@
+//! All views of a machine at once.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::display::Display;
+use super::error::HostError;
+use super::groups::Groups;
+use super::iommu::Iommu;
+use super::kernel::Kernel;
+use super::mdev::{Mdevs, Virtual};
+use super::modules::Modules;
+use super::numa::Numa;
+use super::pci::Pci;
+use super::root::Root;
+use crate::base::PciAddress;
+
+/// A machine, as a person asks about it. Who is to change one reads the views it needs, and reads them again right before the write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    /// The running kernel.
+    pub kernel: Kernel,
+    /// The IOMMU.
+    pub iommu: Iommu,
+    /// IOMMU groups.
+    pub groups: Groups,
+    /// PCI functions.
+    pub pci: Pci,
+    /// NUMA nodes, CPUs, huge pages.
+    pub numa: Numa,
+    /// Displays and consoles.
+    pub display: Display,
+    /// Kernel modules.
+    pub modules: Modules,
+    /// Mediated devices.
+    pub mdevs: Mdevs,
+    /// What mediated devices or vGPUs can be made, by function; those without any are left out.
+    pub virtual_devices: BTreeMap<PciAddress, Virtual>,
+}
+
+impl Machine {
+    /// Reads all views.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`]: there is no machine at this root, or a list of things cannot be read.
+    pub fn read(root: &Root) -> Result<Self, HostError> {
+        let pci = Pci::read(root)?;
+        let groups = Groups::read(root)?;
+        let mut virtual_devices = BTreeMap::new();
+        for device in pci.functions.values().filter(|device| device.mdev_capable || device.vendor_vgpu) {
+            virtual_devices.insert(device.address(), Virtual::read(root, device.address())?);
+        }
+        Ok(Self {
+            kernel: Kernel::read(root),
+            iommu: Iommu::read(root, &groups)?,
+            groups,
+            numa: Numa::read(root)?,
+            display: Display::read(root)?,
+            modules: Modules::read(root)?,
+            mdevs: Mdevs::read(root)?,
+            virtual_devices,
+            pci,
+        })
+    }
+}
