@@ -95,6 +95,7 @@ pub(super) const MARKS: &[Mark] = &[
     mark(FileSystem, "ufs", UFS, b"\x54\x19\x01\x00"),
     mark(FileSystem, "ufs", UFS, b"\x00\x01\x19\x54"),
     mark(FileSystem, "ufs", UFS, b"\x19\x01\x54\x19"),
+    mark(FileSystem, "ufs", UFS, b"\x19\x54\x01\x19"),
     mark(FileSystem, "vxfs", At::Start(0x400), b"\xf5\xfc\x01\xa5"),
     mark(FileSystem, "zonefs", At::Start(0), b"SFOZ"),
     mark(FileSystem, "ubifs", At::Start(0), b"\x31\x18\x10\x06"),
@@ -156,7 +157,7 @@ pub(super) const MARKS: &[Mark] = &[
     mark(Raid, "isw_raid_member", At::Ends(&[0x400, 0x2000]), b"Intel Raid ISM Cfg Sig. "),
     mark(Raid, "lsi_mega_raid_member", At::End(0x200), b"$XIDE$"),
     mark(Raid, "nvidia_raid_member", At::End(0x400), b"NVIDIA"),
-    mark(Raid, "adaptec_raid_member", At::End(0x200), b"DPTM"),
+    mark(Raid, "adaptec_raid_member", At::End(0x200), b"\x37\xfc\x4d\x1e"),
     // partitions/gpt.c: the second sector, of 512 or 4096 bytes, and a copy in the last.
     mark(PartitionTable, "gpt", At::Starts(&[0x200, 0x1000]), b"EFI PART"),
     mark(PartitionTable, "gpt", At::Ends(&[0x200, 0x1000]), b"EFI PART"),
