@@ -1,5 +1,7 @@
 //! The command line: clap types, nothing else.
 
+pub mod node;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,7 +27,10 @@ Exit codes:
   64  the request is wrong in itself (options, profile, annotation, VM)
   65  the input is no libvirt domain, or one that cannot take what is asked
   66  a file cannot be read or written
-  70  a mistake of ours")]
+  69  something on the node stands in the way, and nothing was changed; or libvirt does not answer
+  70  a mistake of ours
+  74  something was begun on the node and failed; what could not be undone is named
+  75  another virt-tailor is changing the node: ask again")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -55,6 +60,10 @@ pub enum Command {
     /// Serves Info and Callbacks v1alpha1, v1alpha2 and v1alpha3 on a unix socket until KubeVirt says Shutdown, or SIGTERM. Logs are
     /// JSON on standard error.
     Sidecar(Sidecar),
+    /// Prepare this node for a VM, and put it back: devices, drivers, consoles, services, modules, memory
+    ///
+    /// What is changed is written down first, with what was there, and undone from that alone.
+    Node(node::Node),
     /// Print the JSON Schema of a document that people write
     Schema {
         /// Which document.

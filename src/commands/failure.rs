@@ -9,6 +9,8 @@ use crate::host::HostError;
 use crate::kubevirt::VmiError;
 use crate::kubevirt::hook::HookError;
 use crate::kubevirt::serve::ServeError;
+use crate::prep::engine::EngineError;
+use crate::prep::journal::JournalError;
 
 use super::rehearse::Trouble;
 
@@ -81,6 +83,18 @@ pub enum Failure {
     /// A VM would not start.
     #[error("{0}")]
     Rehearsal(#[from] Trouble),
+    /// What is asked of the node is wrong in itself.
+    #[error("{0}")]
+    NodeRequest(String),
+    /// Something stands in the way on the node; nothing was changed.
+    #[error("{}", listed("this cannot be done on this node", .0))]
+    NodeRefused(Vec<String>),
+    /// A plan did not go through.
+    #[error("{0}")]
+    Node(EngineError),
+    /// The journal cannot be opened.
+    #[error("{}", chain(.0))]
+    Journal(#[from] JournalError),
     /// We produced something that we would not read ourselves.
     #[error("this is a mistake of ours, please report it: the new domain is malformed: {0}")]
     Bug(DomainError),
@@ -95,17 +109,28 @@ impl Failure {
     pub const INPUT: u8 = 66;
     /// A program that we need does not answer.
     pub const UNAVAILABLE: u8 = 69;
+    /// Something was begun on the node and did not go through.
+    pub const FAILED: u8 = 74;
+    /// Somebody else is at it: ask again.
+    pub const BUSY: u8 = 75;
     /// A mistake of ours.
     pub const BUG: u8 = 70;
 
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Vmi { .. } | Self::InputTwice | Self::NotText { .. } | Self::Shim(_) => {
-                Self::USAGE
-            }
+            Self::NodeRequest(_)
+            | Self::Request(_)
+            | Self::Vmi { .. }
+            | Self::InputTwice
+            | Self::NotText { .. }
+            | Self::Shim(_) => Self::USAGE,
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
+            Self::NodeRefused(_) => Self::UNAVAILABLE,
+            Self::Node(_) => Self::FAILED,
+            Self::Journal(JournalError::Held { .. }) => Self::BUSY,
+            Self::Journal(_) => Self::INPUT,
             Self::Hook(error) => of_hook(error),
             Self::Rehearsal(trouble) => trouble.code(),
             Self::Bug(_) => Self::BUG,
@@ -115,6 +140,16 @@ impl Failure {
     /// A failure to read a file.
     pub(super) fn read(path: &Path, error: io::Error) -> Self {
         Self::Read { path: path.to_owned(), error }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused { reasons } => Self::NodeRefused(reasons),
+            EngineError::Journal(error) => Self::Journal(error),
+            other => Self::Node(other),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod failure;
 mod generate;
 mod input;
 mod mutate;
+mod node;
 mod output;
 mod rehearse;
 mod shim;
@@ -22,6 +23,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Rehearse(args) => rehearse::run(args),
         Command::Sidecar(args) => sidecar::run(args),
+        Command::Node(args) => node::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man => generate::man(),

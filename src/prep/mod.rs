@@ -13,19 +13,24 @@
 //! state to another. Undoing is the same movement with the journal's original state as its goal.
 
 mod action;
+mod compile;
 mod effects;
 pub mod engine;
+pub mod guard;
 pub mod hand;
 pub mod journal;
 mod kind;
 mod owner;
+mod select;
 mod step;
 pub mod steps;
 mod trouble;
 
 pub use action::{Action, HostFile, HostFileError};
+pub use compile::compile;
 pub use effects::{Effects, LiveEffects, perform};
 pub use kind::{Effect, Kind, Reached, Sharing};
 pub use owner::{Owner, OwnerError};
+pub use select::selected;
 pub use step::{Step, StepState};
 pub use trouble::Trouble;

@@ -1,0 +1,28 @@
+//! `virt-tailor node …`: one file per verb.
+
+mod apply;
+mod hand;
+mod plan;
+mod recover;
+mod session;
+mod show;
+mod status;
+mod undo;
+mod want;
+
+use crate::cli::node::{Node, NodeCommand};
+
+use super::Failure;
+
+/// Runs one of the node's commands.
+pub(super) fn run(node: &Node) -> Result<(), Failure> {
+    match &node.command {
+        NodeCommand::Inspect(_args) => Ok(()),
+        NodeCommand::Plan(args) => plan::run(args),
+        NodeCommand::Apply(args) => apply::run(args),
+        NodeCommand::Undo(args) => undo::run(args),
+        NodeCommand::Status(args) => status::run(args),
+        NodeCommand::Recover(args) => recover::run(args),
+        NodeCommand::Hand { host_root } => hand::run(host_root),
+    }
+}

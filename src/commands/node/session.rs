@@ -1,0 +1,87 @@
+//! What the commands share: the engine on this node.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::node::{Configuration, Place};
+use crate::commands::Failure;
+use crate::config::node::{Effective, NodeConfig};
+use crate::host::{Kernel, Root};
+use crate::prep::engine::Engine;
+use crate::prep::guard::LiveGuard;
+use crate::prep::hand::Workshop;
+use crate::prep::journal::{Journal, Ledger};
+
+use super::show;
+
+/// The engine of a live node.
+pub(super) type LiveEngine = Engine<Workshop, LiveGuard>;
+
+/// Where the journal is written, and for which boot.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) root: Root,
+    state: PathBuf,
+    boot: String,
+}
+
+impl Session {
+    /// Finds the node.
+    pub(super) fn at(place: &Place) -> Result<Self, Failure> {
+        let root = Root::new(&place.host_root);
+        let boot = Kernel::read(&root).boot_id.ok_or_else(|| {
+            Failure::NodeRequest(format!(
+                "{} cannot be read: is {} the root of a host?",
+                root.path("proc/sys/kernel/random/boot_id").display(),
+                place.host_root.display()
+            ))
+        })?;
+        Ok(Self { root, state: place.state_dir.clone(), boot })
+    }
+
+    /// What is changed now, without waiting for whoever changes something.
+    pub(super) fn ledger(&self) -> Result<Ledger, Failure> {
+        Ok(Journal::peek(&self.state, &self.boot)?.unwrap_or_default())
+    }
+
+    /// Who does what must not be done by ourselves.
+    pub(super) fn workshop(&self) -> Workshop {
+        let root = self.root.folder().display().to_string();
+        let arguments = ["node", "hand", "--host-root", &root].map(str::to_owned);
+        // This very program, even if its file has been replaced meanwhile.
+        Workshop::new("/proc/self/exe", arguments, Root::new("/"))
+    }
+
+    /// The engine; says what an earlier boot or a crash has left.
+    pub(super) fn engine(&self, config: Effective) -> Result<LiveEngine, Failure> {
+        let guard = LiveGuard::new(self.root.clone(), config);
+        let (engine, opened) = Engine::open(&self.state, &self.boot, self.workshop(), guard)?;
+        if let Some(earlier) = opened.earlier {
+            for (owner, holding) in &earlier.holdings {
+                show::note(&format!(
+                    "this node has been booted since {owner} had {}: nothing of that is left",
+                    holding.request.purpose
+                ));
+            }
+        }
+        if opened.torn {
+            show::note("the last line of the journal was cut short by a crash: what it announced had not begun");
+        }
+        Ok(engine)
+    }
+}
+
+/// The part of a NodeConfig that concerns this node.
+pub(super) fn configuration(configuration: &Configuration, root: &Root) -> Result<Effective, Failure> {
+    effective(&configuration.config, configuration.node_name.as_deref(), root)
+}
+
+/// The part of a NodeConfig in a file that concerns a node.
+pub(super) fn effective(path: &Path, node: Option<&str>, root: &Root) -> Result<Effective, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Read { path: path.to_owned(), error })?;
+    let config = NodeConfig::read(&path.display().to_string(), &text)?;
+    let name = match node {
+        Some(name) => name.to_owned(),
+        None => root.text("proc/sys/kernel/hostname")?.unwrap_or_default(),
+    };
+    Ok(config.for_node(&name))
+}

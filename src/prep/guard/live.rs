@@ -1,0 +1,138 @@
+//! The guard of a real node: reads it each time it is asked.
+
+use std::time::{Duration, Instant};
+
+use super::site::Site;
+use super::{Allowance, Unit, function_refusals};
+use crate::base::PciAddress;
+use crate::config::node::Effective;
+use crate::host::{DeviceNode, HeldBy, Holder, Owner, Root, device_nodes, holders};
+use crate::prep::engine::Guard;
+use crate::prep::journal::Request;
+use crate::prep::step::Step;
+use crate::prep::trouble::Trouble;
+
+/// How long the clients of a service that was just stopped may take to end before they are named: a display server's sessions go after
+/// it, not with it.
+const LINGER: Duration = Duration::from_secs(5);
+/// How often is looked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The guard of a node.
+#[derive(Debug)]
+pub struct LiveGuard {
+    root: Root,
+    config: Effective,
+}
+
+impl LiveGuard {
+    /// The guard of the node at this root, with what its admin allows.
+    pub fn new(root: Root, config: Effective) -> Self {
+        Self { root, config }
+    }
+
+    /// What is allowed for a purpose.
+    fn allowance(&self, purpose: &str) -> Allowance<'_> {
+        Allowance { resource: self.config.resource(purpose), config: &self.config }
+    }
+
+    /// Who has files of these functions open, a line each.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: the list of processes could not be read, or a process's files not be seen.
+    pub fn held(&self, functions: &[PciAddress]) -> Result<Vec<String>, Trouble> {
+        let mut lines = Vec::new();
+        for function in functions {
+            let nodes: Vec<DeviceNode> = device_nodes(&self.root, *function)?;
+            let found = holders(&self.root, &nodes)?;
+            lines.extend(found.found.iter().map(|holder| said(*function, holder)));
+            lines.extend(found.unseen.iter().map(|process| {
+                format!(
+                    "whether process {} ({}) has {function} open cannot be seen from here",
+                    process.pid, process.comm
+                )
+            }));
+        }
+        lines.sort();
+        lines.dedup();
+        Ok(lines)
+    }
+
+    /// The same, after those had time to end who end because a service of theirs was stopped.
+    fn still_held(&self, functions: &[PciAddress], wait: bool) -> Result<Vec<String>, Trouble> {
+        let end = Instant::now() + if wait { LINGER } else { Duration::ZERO };
+        loop {
+            let held = self.held(functions)?;
+            if held.is_empty() || Instant::now() >= end {
+                return Ok(held);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+impl Guard for LiveGuard {
+    fn before_plan(&self, request: &Request) -> Result<Vec<String>, Trouble> {
+        let Some(primary) = request.devices.first().copied() else { return Ok(Vec::new()) };
+        let site = Site::read(&self.root)?;
+        // A virtual function that this very plan makes.
+        if site.pci.get(primary).is_none() && request.steps.iter().any(makes_functions) {
+            return Ok(Vec::new());
+        }
+        let unit = Unit::of(&site, primary, self.allowance(&request.purpose));
+        let mut refusals = unit.refusals.clone();
+        let moved: Vec<PciAddress> = unit.functions().collect();
+        if refusals.is_empty() && moved != request.devices {
+            refusals.push(format!("what goes with {primary} has changed since it was planned: ask again"));
+        }
+        // Who holds it through a service that will be stopped is asked for when that has been done.
+        if !request.steps.iter().any(stops_services) {
+            refusals.extend(self.held(&request.devices)?);
+        }
+        Ok(refusals)
+    }
+
+    fn before_step(&self, request: &Request, step: &Step) -> Result<Vec<String>, Trouble> {
+        let Step::Bind(bind) = step else { return Ok(Vec::new()) };
+        let site = Site::read(&self.root)?;
+        let mut refusals = function_refusals(&site, bind.address, self.allowance(&request.purpose));
+        if refusals.is_empty() {
+            refusals = self.still_held(&[bind.address], request.steps.iter().any(stops_services))?;
+        }
+        Ok(refusals)
+    }
+
+    fn before_undo(&self, request: &Request) -> Result<Vec<String>, Trouble> {
+        self.held(&request.devices)
+    }
+}
+
+/// Whether a step makes functions that are not there yet.
+fn makes_functions(step: &Step) -> bool {
+    let _ = step;
+    false
+}
+
+/// Whether a step stops a service.
+fn stops_services(step: &Step) -> bool {
+    let _ = step;
+    false
+}
+
+/// One holder in one line.
+fn said(function: PciAddress, holder: &Holder) -> String {
+    let process = &holder.process;
+    let whose = match &process.owner {
+        Owner::Unit { unit, user_unit: Some(user_unit) } => format!(", {user_unit} of {unit}"),
+        Owner::Unit { unit, user_unit: None } => format!(", {unit}"),
+        Owner::Pod { uid, .. } => format!(", pod {uid}"),
+        Owner::Container { id } => format!(", container {}", id.get(..12).unwrap_or(id)),
+        Owner::Nobody => String::new(),
+    };
+    let how = match holder.by {
+        HeldBy::Descriptor(_) => "open",
+        HeldBy::Mapping => "mapped",
+    };
+    format!("{} of {function} is {how} in process {} ({}{whose})", holder.node.name, process.pid, process.comm)
+}

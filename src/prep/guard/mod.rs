@@ -1,0 +1,107 @@
+//! What must not be taken from a node, computed from the live system: what it is, and who has it.
+//!
+//! Each refusal is one line that says what and who, and what to do instead. What an admin may decide is decided in the node's
+//! configuration, by address; that a disk is in use is not.
+
+mod class;
+mod disk;
+mod display;
+mod group;
+mod input;
+mod live;
+mod nic;
+mod site;
+
+pub use disk::DiskVerdict;
+pub use live::LiveGuard;
+pub use site::Site;
+
+use std::collections::BTreeSet;
+
+use crate::base::PciAddress;
+use crate::config::node::{Effective, Resource, Target};
+
+/// What is allowed in one case.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance<'a> {
+    /// The resource that gives the device away; none for a look without a configuration.
+    pub resource: Option<&'a Resource>,
+    /// The node's configuration, with the risks that are taken.
+    pub config: &'a Effective,
+}
+
+impl Allowance<'_> {
+    /// Whether the resource selects by address or serial number, not by what many devices have in common.
+    fn names_devices(&self) -> bool {
+        self.resource.is_some_and(|resource| resource.selector.names_devices())
+    }
+
+    /// Whether companions are taken along.
+    fn takes(&self, site: &Site, companion: PciAddress) -> bool {
+        use crate::config::node::{CompanionName, Companions};
+        let Some(Target::Pci { companions, .. }) = self.resource.map(|resource| &resource.target) else { return false };
+        match companions {
+            Companions::Off => false,
+            Companions::Auto => true,
+            Companions::Only(names) => names.iter().any(|name| match name {
+                CompanionName::Address(address) => *address == companion,
+                CompanionName::Ids { vendor, device } => site.pci.get(companion).is_some_and(|companion| {
+                    (*vendor, *device) == (companion.function.vendor, companion.function.device)
+                }),
+            }),
+        }
+    }
+}
+
+/// A device with what has to go with it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unit {
+    /// What was asked for.
+    pub primary: PciAddress,
+    /// Endpoints of its group that go along.
+    pub companions: BTreeSet<PciAddress>,
+    /// Everything that has one owner from now on: the group, and what its only reset touches.
+    pub owned: BTreeSet<PciAddress>,
+    /// Why it cannot be handed over, a line each; none if it can.
+    pub refusals: Vec<String>,
+}
+
+impl Unit {
+    /// The unit of a function, and what stands in its way as far as reading alone can tell. Who has its files open, and what its disks
+    /// bear, is asked right before something is done.
+    pub fn of(site: &Site, primary: PciAddress, allowance: Allowance<'_>) -> Self {
+        let owned = crate::host::ownership_unit(&site.pci, &site.groups, primary);
+        let mut unit = Self { primary, companions: BTreeSet::new(), owned, refusals: Vec::new() };
+        unit.refusals = class::refusals(site, primary);
+        if !unit.refusals.is_empty() {
+            return unit;
+        }
+        let (companions, foreign) = group::members(site, primary, &unit.owned, allowance);
+        unit.companions = companions;
+        unit.refusals.extend(foreign);
+        let refusals =
+            unit.functions().flat_map(|function| function_refusals(site, function, allowance)).collect::<Vec<_>>();
+        unit.refusals.extend(refusals);
+        unit.refusals.dedup();
+        unit
+    }
+
+    /// The functions that change hands, the primary one first.
+    pub fn functions(&self) -> impl Iterator<Item = PciAddress> + '_ {
+        std::iter::once(self.primary).chain(self.companions.iter().copied())
+    }
+}
+
+/// What stands in the way of one function's going.
+pub(super) fn function_refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {
+    // What is with a VFIO driver has been given away by the host already.
+    if site.pci.get(address).is_none_or(|device| device.function.vfio) {
+        return Vec::new();
+    }
+    let mut refusals = disk::refusals(site, address, allowance);
+    refusals.extend(nic::refusals(site, address, allowance));
+    refusals.extend(display::refusals(site, address, allowance));
+    refusals.extend(input::refusals(site, address, allowance));
+    refusals
+}
