@@ -4,9 +4,9 @@
 //! let vm = Vm::builder()                               // 1 GiB, 2 CPUs, Intel's IOMMU on, busybox as PID 1
 //!     .with(Device::igb("nic"))                        // behind a root port of its own
 //!     .with(Device::nvme("disk", Disk::Empty(64)))
-//!     .with(Device::root_port("slot").no_acs())
-//!     .with(Device::xhci("usb").function("slot", 0))   // one slot, two functions, one group
-//!     .with(Device::hda("sound").function("slot", 1))
+//!     .with(Device::root_port("card").no_acs())
+//!     .with(Device::xhci("usb").function("card", 0))   // one slot, two functions, one group
+//!     .with(Device::hda("sound").function("card", 1))
 //!     .boot();
 //! let nic = vm.bdf("nic");                             // "0000:01:00.0"
 //! assert_eq!(vm.driver(&nic).as_deref(), Some("igb"));
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary::virt_tailor;
+use crate::binary::{hold, virt_tailor};
 use crate::kernel::{AGENT, BOOT, Kernel, busybox};
 use crate::limits::{Permit, dies_with_us, spawn};
 use crate::machine::{Files, Machine};
@@ -114,6 +114,7 @@ impl Vm {
         fs::create_dir(&share).unwrap();
         fs::copy(busybox(), share.join("busybox")).unwrap();
         fs::copy(binary, share.join("virt-tailor")).unwrap();
+        fs::copy(hold(), share.join("hold")).unwrap();
         fs::write(share.join("boot"), BOOT).unwrap();
         fs::write(share.join("agent"), AGENT).unwrap();
         fs::write(share.join("settings"), machine.settings(&kernel)).unwrap();
@@ -134,9 +135,8 @@ impl Vm {
             thread::sleep(Duration::from_millis(20));
         };
         let port = patiently("agent");
-        // One connection at a time: this one only waits for the socket.
-        drop(patiently("qmp"));
-        let qmp = Qmp::connect(&host.join("qmp")).expect("QEMU's monitor");
+        let said = || fs::read_to_string(host.join("qemu.err")).unwrap_or_default();
+        let qmp = Qmp::greet(patiently("qmp")).unwrap_or_else(|why| panic!("QEMU's monitor: {why}: {}", said()));
 
         let ended = Arc::new(Ended::default());
         let (reader, notes) = (port.try_clone().unwrap(), Arc::clone(&ended));
@@ -168,6 +168,22 @@ impl Vm {
             panic!("the guest's agent: {why}\n{}", self.console());
         }
         Job { vm: self, number }
+    }
+
+    /// Holds a function that is bound to a VFIO driver, through its group, until the job is killed (`kill -9 pid`).
+    #[track_caller]
+    pub(crate) fn hold(&self, bdf: &str) -> Job<'_> {
+        let group = self.group(bdf).expect("an IOMMU group");
+        let job = self.spawn(&format!("exec /vt/hold {group} {bdf}"));
+        let begin = Instant::now();
+        while job.so_far().stdout.is_empty() {
+            if let Some(output) = job.finished() {
+                panic!("cannot hold {bdf}: {}", output.stderr);
+            }
+            assert!(begin.elapsed() < PATIENCE, "no word from who holds {bdf}; the console:\n{}", self.console());
+            thread::sleep(Duration::from_millis(20));
+        }
+        job
     }
 
     /// A file's text without the last line break; none if it cannot be read.
