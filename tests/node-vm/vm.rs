@@ -42,8 +42,8 @@ use crate::qmp::Qmp;
 
 /// How long a command may take unless told.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a boot may take: 7 s on an idle machine.
-const BOOT_PATIENCE: Duration = Duration::from_secs(240);
+/// How long a boot may take: 7 s on an idle machine, 30 s on a busy one.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,8 @@ impl Vm {
         Machine::default()
     }
 
-    fn start(machine: &Machine) -> Self {
+    /// Starts QEMU and waits for the agent: the machine, or what went wrong in the guest.
+    fn start(machine: &Machine) -> Result<Self, String> {
         let (binary, kernel) = (virt_tailor(), Kernel::unpacked());
         let initramfs = kernel.initramfs();
         let permit = Permit::wait();
@@ -143,8 +144,8 @@ impl Vm {
         thread::spawn(move || notes.follow(reader));
         let next = AtomicU64::new(0);
         let vm = Self { qemu: qemu.into(), qmp: qmp.into(), port: port.into(), ended, next, folder, _permit: permit };
-        vm.wait_for("the boot", BOOT_PATIENCE, |state| state.ready.then_some(()));
-        vm
+        vm.wait_for("the boot", BOOT_PATIENCE, |state| state.ready.then_some(()))?;
+        Ok(vm)
     }
 
     /// Runs a shell script to its end.
@@ -259,20 +260,19 @@ impl Vm {
         format!("{}{}", text("qemu.err"), text("console"))
     }
 
-    /// Waits until the state has something, for a time.
-    #[track_caller]
-    fn wait_for<T>(&self, what: &str, patience: Duration, found: impl Fn(&State) -> Option<T>) -> T {
+    /// Waits until the state has something, for a time; else says why not, with the console.
+    fn wait_for<T>(&self, what: &str, patience: Duration, found: impl Fn(&State) -> Option<T>) -> Result<T, String> {
         let begin = Instant::now();
         let mut state = self.ended.lock();
         loop {
             if let Some(found) = found(&state) {
-                return found;
+                return Ok(found);
             }
             let left = patience.saturating_sub(begin.elapsed());
             let why = if state.gone { "QEMU has ended before the end of" } else { "no end in time of" };
             if state.gone || left.is_zero() {
                 drop(state);
-                panic!("{why} {what} ({patience:?}); the console:\n{}", self.console());
+                return Err(format!("{why} {what} ({patience:?}); the console:\n{}", self.console()));
             }
             state = self.ended.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -281,8 +281,14 @@ impl Vm {
 
 impl Machine {
     /// Starts it and waits until commands can be run.
+    ///
+    /// A boot that fails is tried once more, and said: it is QEMU's and a busy machine's, and no scenario is about it.
+    #[track_caller]
     pub(crate) fn boot(&self) -> Vm {
-        Vm::start(self)
+        Vm::start(self).unwrap_or_else(|why| {
+            eprintln!("node-vm: boots once more: {why}");
+            Vm::start(self).unwrap_or_else(|why| panic!("{why}"))
+        })
     }
 }
 
@@ -322,8 +328,10 @@ impl Job<'_> {
     fn wait_within(&self, patience: Duration) -> Output {
         let share = self.vm.folder.path().join("share");
         let script = fs::read_to_string(share.join(format!("{}.sh", self.number))).unwrap_or_default();
-        let code = self.vm.wait_for(&script, patience, |state| state.codes.get(&self.number).copied());
-        self.output(code)
+        match self.vm.wait_for(&script, patience, |state| state.codes.get(&self.number).copied()) {
+            Ok(code) => self.output(code),
+            Err(why) => panic!("{why}"),
+        }
     }
 
     fn output(&self, code: i32) -> Output {
