@@ -57,7 +57,8 @@ fn every_case_comes_out_as_written() {
 
 /// Every document that is good somewhere: goldens and samples.
 fn good() -> Vec<(PathBuf, String)> {
-    let samples = sorted(&root().join("examples/node")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "yaml"));
+    let samples =
+        sorted(&root().join("examples/node")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "yaml"));
     let samples = samples.map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
     let goldens = cases().into_iter().filter(|(case, _)| case.join("normalised.json").exists());
     goldens.chain(samples).collect()
@@ -68,7 +69,8 @@ fn what_is_normalised_is_read_as_the_same() {
     for (path, text) in good() {
         let config = NodeConfig::read("x", &text).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
         let written = normalised(&config);
-        let again = NodeConfig::read("normalised", &written).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+        let again = NodeConfig::read("normalised", &written)
+            .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
         assert_eq!(again, config, "{}", path.display());
         assert_eq!(normalised(&again), written, "{}", path.display());
     }
@@ -76,7 +78,8 @@ fn what_is_normalised_is_read_as_the_same() {
 
 fn sample() -> NodeConfig {
     let path = root().join("examples/node/node-config.yaml");
-    NodeConfig::read("node-config.yaml", &fs::read_to_string(path).unwrap()).unwrap_or_else(|problems| panic!("{problems}"))
+    NodeConfig::read("node-config.yaml", &fs::read_to_string(path).unwrap())
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
@@ -118,17 +121,61 @@ fn a_node_has_what_names_it() {
 /// Pieces of documents in any order: near to what people write.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "resources:", "profiles:", "guards:", "limits:", "\n- ", "\n  - ", "name: ", "a.b/c", "selector: ", "{", "}", "[", "]",
-        ", ", "vendor: 10de", "address: ", "0000:01:00.0", "kind: ", "sriov", "mdev: {type: x}", "prepare: ", "service: ",
-        "stop: chronyd.service", "module: ", "load: a", "cpus: ", "isolate: ", "\"0-8191\"", "nodes: ", "n-*", "*", "null",
-        "\n", "\n    ", ": ", "maxHold: 1h", "reset: ", "flr", "release: ", "afterIdle: 1m", "&a ", "*a", "é", "\u{202e}", "\"",
+        "resources:",
+        "profiles:",
+        "guards:",
+        "limits:",
+        "\n- ",
+        "\n  - ",
+        "name: ",
+        "a.b/c",
+        "selector: ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        "vendor: 10de",
+        "address: ",
+        "0000:01:00.0",
+        "kind: ",
+        "sriov",
+        "mdev: {type: x}",
+        "prepare: ",
+        "service: ",
+        "stop: chronyd.service",
+        "module: ",
+        "load: a",
+        "cpus: ",
+        "isolate: ",
+        "\"0-8191\"",
+        "nodes: ",
+        "n-*",
+        "*",
+        "null",
+        "\n",
+        "\n    ",
+        ": ",
+        "maxHold: 1h",
+        "reset: ",
+        "flr",
+        "release: ",
+        "afterIdle: 1m",
+        "&a ",
+        "*a",
+        "é",
+        "\u{202e}",
+        "\"",
     ]);
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
 /// A document around a spec in one line.
 fn around(spec: &str) -> String {
-    format!("apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {{name: x}}\nspec:\n  {}\n", spec.replace('\n', "\n  "))
+    format!(
+        "apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {{name: x}}\nspec:\n  {}\n",
+        spec.replace('\n', "\n  ")
+    )
 }
 
 /// Reads a text; what is good comes back from its normalised form, what is not has a reason in one line.

@@ -113,11 +113,12 @@ const DISKS: [&str; 11] =
 
 fn risk(node: &Node) -> Read<Risk> {
     let risks = [Risk::Uplink, Risk::HiddenInterface, Risk::LastConsole, Risk::LastKeyboard];
-    let text = scalar(node, "a risk")?.text.to_lowercase();
-    if DISKS.iter().any(|disk| text.contains(disk)) {
+    let text = &scalar(node, "a risk")?.text;
+    let lower = text.to_lowercase();
+    if DISKS.iter().any(|disk| lower.contains(disk)) {
         return Err(format!(
             "{} cannot be acknowledged: a disk that the host boots from or uses is never handed over",
-            quote(&text)
+            quote(text)
         ));
     }
     word(&risks.map(|risk| (risk.as_str(), risk)))(node)

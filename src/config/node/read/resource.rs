@@ -29,6 +29,8 @@ pub(super) struct Draft {
     pub nodes: Option<Globs>,
     /// The addresses in its selector.
     pub addresses: Vec<(Place, PciAddress)>,
+    /// The serial number in its selector.
+    pub serial: Option<(Place, String)>,
     /// The MAC addresses it names.
     pub macs: Vec<(Place, MacAddress)>,
     /// The whole, if all that it must have could be read.
@@ -64,6 +66,8 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
             word(&[("pci", Kind::Pci), ("sriov", Kind::Sriov), ("mdev", Kind::Mdev), ("vgpu", Kind::Vgpu)]),
         ),
     };
+    let serial_place = section.node_of("selector").and_then(|node| node.get("serial")).map(|node| node.place.clone());
+    let serial = serial_place.zip(selector.serial.clone());
     let (target, macs) = target(&mut section, node, kind);
     let steps = Steps { limits, report };
     let prepare = section.items("prepare");
@@ -84,7 +88,7 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
         name.clone().zip(target).zip(namespaces.zip(nodes.clone())).map(|((name, target), (namespaces, nodes))| {
             Resource { name, selector, target, prepare, release, may_hold_data, namespaces, nodes }
         });
-    Draft { place: node.place.clone(), path, name, nodes, addresses, macs, resource }
+    Draft { place: node.place.clone(), path, name, nodes, addresses, serial, macs, resource }
 }
 
 fn selector(mut section: Section<'_>) -> (Selector, Vec<(Place, PciAddress)>) {
@@ -142,8 +146,7 @@ fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option
         let Some(place) = section.place_of(field).filter(|_| !kinds.contains(&kind)) else {
             continue;
         };
-        let given = node.get("kind").map_or("", |_| " here");
-        section.problem(place, field, format!("is not for kind {}{given}: {why}", word_of(kind)));
+        section.problem(place, field, format!("is not for kind {}: {why}", word_of(kind)));
     }
     let needed = [
         (Kind::Sriov, "sriov", "at least sriov: {vfs: N}, how many functions each device is to have"),
@@ -237,7 +240,7 @@ fn macs(section: &mut Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Opti
     let node = section.node("mac")?;
     let report = section.report();
     let path = section.path_of("mac");
-    let (key, _) = only_key(node, &path, "mac", &["prefix", "addresses"], report)?;
+    let (key, _) = only_key(node, &path, "a rule for MAC addresses", &["prefix", "addresses"], report)?;
     let mut inner = Section::open(Some(node), path, report);
     if key == "prefix" {
         return inner.take("prefix", parsed("three octets")).map(Macs::Prefix);
@@ -280,7 +283,7 @@ fn release(section: &mut Section<'_>, report: &Report) -> Release {
     };
     let path = section.path_of("release");
     if let Value::Map(_) = &node.value {
-        let after = only_key(node, &path, "release", &["afterIdle"], report);
+        let after = only_key(node, &path, "a policy", &["afterIdle"], report);
         let mut inner = Section::open(after.map(|_| node), path, report);
         let period: Option<Period> = inner.take("afterIdle", parsed("a length of time"));
         return period.map_or(Release::Restore, Release::AfterIdle);
@@ -312,11 +315,10 @@ impl Wholes<'_> {
         };
         let given = |field: &str| crate::config::read::is_given(node.get(field));
         let named = given("address") || given("serial");
-        if !named && !given("vendor") && !given("subsystem") && !given("class") {
-            self.field("selector", "selects everything: give vendor and device, a class, address or serial");
-        }
         if given("device") && !given("vendor") && !given("address") {
             self.field("selector", "device is a number of the vendor's own: give vendor too");
+        } else if !named && !given("vendor") && !given("subsystem") && !given("class") {
+            self.field("selector", "selects everything: give vendor and device, a class, address or serial");
         }
         if self.selector.class.is_some_and(|class| class.base() == 1) && !named {
             self.field("selector", "storage is handed over disk by disk: give address or serial");
@@ -360,7 +362,8 @@ impl Wholes<'_> {
         let Some((place, _)) = self.macs.first() else {
             return;
         };
-        let problem = |message: String| self.section.problem(place, "sriov.mac.addresses", message);
+        let path = self.section.path_of("sriov") + ".mac.addresses";
+        let problem = |message: String| self.section.report().add(place, &path, message);
         if given.len() != usize::from(*vfs) {
             problem(format!("{} for vfs: {vfs}: each function has its own", given.len()));
         }
