@@ -2,6 +2,7 @@
 
 use crate::base::PciAddress;
 use crate::config::Memlock;
+use crate::config::node::spec::longest_hold;
 use crate::config::node::{
     Acknowledgement, Globs, HostPath, HugepageLimit, Limits, MemlockLimit, ModuleLimits, Profile, Risk, ServiceLimits,
 };
@@ -144,11 +145,8 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let memlock = lock.take("max", memlock).unwrap_or(Memlock::Unlimited);
     lock.finish();
     let mut services = section.section("services");
-    let mut service_limits = ServiceLimits::default();
-    service_limits.never = services.list("never", parsed("a pattern of units"));
-    if let Some(max_hold) = services.take("maxHold", parsed("a length of time")) {
-        service_limits.max_hold = max_hold;
-    }
+    let never = services.list("never", parsed("a pattern of units"));
+    let max_hold = services.take("maxHold", parsed("a length of time"));
     services.finish();
     let mut pages = section.section("hugepages");
     let max = pages.take("max", size);
@@ -159,7 +157,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     section.finish();
     Limits {
         memlock: MemlockLimit { max: memlock },
-        services: service_limits,
+        services: ServiceLimits { never, max_hold: max_hold.unwrap_or_else(longest_hold) },
         hugepages: HugepageLimit { max },
         modules: ModuleLimits { directories },
     }

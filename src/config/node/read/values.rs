@@ -100,7 +100,7 @@ pub(super) fn only_key<'a>(
             return None;
         }
     };
-    if let [] = &entries[..] {
+    if entries.is_empty() {
         report.add(&node.place, path, format!("{what} is empty: write one of {}", choices(known)));
     }
     if let [(one, _), (two, _), ..] = &entries[..] {
