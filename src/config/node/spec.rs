@@ -390,7 +390,8 @@ impl Default for MemlockLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceLimits {
-    /// Units that are never stopped, besides [`super::NEVER_STOPPED`]; `*` and `?` are taken.
+    /// Units that are never stopped, besides those that never are: kubelet, container runtimes, systemd's own, dbus, sshd, and what
+    /// network and disks need. `*` and `?` are taken.
     #[serde(default)]
     pub never: Vec<UnitPattern>,
     /// The longest `maxHold` of a step.

@@ -10,9 +10,9 @@ use crate::config::problems::Place;
 use crate::config::read::{Read, Report, Section, memlock, scalar, size, word};
 use crate::config::tree::{Node, Value, quote};
 
-use super::item_path;
 use super::steps::{Steps, required};
-use super::values::{globs, line, parsed};
+use super::values::{line, parsed};
+use super::{item_path, values};
 
 /// A profile as far as it could be read.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ fn profile(node: &Node, index: usize, limits: &Limits, report: &Report) -> Profi
             "missing: nobody may name the profile until the namespaces of those who may are here, e.g. [team-a]";
         section.problem(&node.place, "namespaces", message);
     }
-    let namespaces = globs(&mut section, "namespaces");
-    let nodes = globs(&mut section, "nodes");
+    let namespaces = values::namespaces(&mut section);
+    let nodes = values::nodes(&mut section);
     section.finish();
     let parts = name.clone().zip(namespaces.zip(nodes.clone()));
     let profile = parts.map(|(name, (namespaces, nodes))| Profile { name, steps, namespaces, nodes });
@@ -94,7 +94,7 @@ fn acknowledgement(node: &Node, index: usize, report: &Report) -> Acknowledgemen
         let message = "missing: the same address is another device on another node; name the nodes, e.g. [worker-1]";
         section.problem(&node.place, "nodes", message);
     }
-    let nodes = globs(&mut section, "nodes");
+    let nodes = values::nodes(&mut section);
     if nodes.as_ref().is_some_and(Globs::is_any)
         && let Some(place) = section.place_of("nodes")
     {

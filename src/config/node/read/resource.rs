@@ -9,9 +9,9 @@ use crate::config::problems::Place;
 use crate::config::read::{Read, Report, Section, integer, on_off, scalar, word};
 use crate::config::tree::{Node, Value};
 
-use super::item_path;
 use super::steps::{Steps, required};
-use super::values::{globs, line, list_or_one, only_key, parsed, whole_list};
+use super::values::{line, list_or_one, only_key, parsed, whole_list};
+use super::{item_path, values};
 
 /// Most devices that one device is made into.
 const MOST_PARTS: i128 = 256;
@@ -27,7 +27,7 @@ pub(super) struct Draft {
     pub name: Option<ResourceName>,
     /// Its nodes, if they could be read.
     pub nodes: Option<Globs>,
-    /// The addresses in its selector.
+    /// The addresses in its selector and among its companions.
     pub addresses: Vec<(Place, PciAddress)>,
     /// The serial number in its selector.
     pub serial: Option<(Place, String)>,
@@ -58,7 +58,7 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
             "missing: which devices, e.g. selector: {vendor: \"10de\", device: \"2206\"}",
         );
     }
-    let (selector, addresses) = selector(section.section("selector"));
+    let (selector, mut addresses) = selector(section.section("selector"));
     let kind = match section.node("kind") {
         None => Some(Kind::Pci),
         Some(_) => section.take(
@@ -68,22 +68,25 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
     };
     let serial_place = section.node_of("selector").and_then(|node| node.get("serial")).map(|node| node.place.clone());
     let serial = serial_place.zip(selector.serial.clone());
-    let (target, macs) = target(&mut section, node, kind);
+    let (target, named) = target(&mut section, node, kind);
     let steps = Steps { limits, report };
     let prepare = section.items("prepare");
     let prepare = steps.prepare(prepare, &section.path_of("prepare"), kind);
     let release = release(&mut section, report);
     let may_hold_data = section.take("mayHoldData", on_off).is_some_and(|answer| answer.is_on());
-    let namespaces = globs(&mut section, "namespaces");
-    let nodes = globs(&mut section, "nodes");
-    let wholes = Wholes { section: &section, kind, selector: &selector, addresses: &addresses, macs: &macs };
+    let namespaces = values::namespaces(&mut section);
+    let nodes = values::nodes(&mut section);
+    let wholes = Wholes { section: &section, kind, selector: &selector, addresses: &addresses, named: &named };
     wholes.selector();
+    wholes.companions();
     wholes.named_nodes(target.as_ref(), nodes.as_ref());
     wholes.macs(target.as_ref(), nodes.as_ref());
     if may_hold_data {
         wholes.may_hold_data();
     }
     section.finish();
+    let Named { macs, companions } = named;
+    addresses.extend(companions);
     let resource =
         name.clone().zip(target).zip(namespaces.zip(nodes.clone())).map(|((name, target), (namespaces, nodes))| {
             Resource { name, selector, target, prepare, release, may_hold_data, namespaces, nodes }
@@ -124,10 +127,18 @@ fn class(node: &Node) -> Read<ClassPrefix> {
     Ok(class)
 }
 
+/// What a target names that nobody else may name.
+#[derive(Debug, Default)]
+struct Named {
+    macs: Vec<(Place, MacAddress)>,
+    companions: Vec<(Place, PciAddress)>,
+}
+
 /// What a VM gets. A field or a section that another kind has is told.
-fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option<Target>, Vec<(Place, MacAddress)>) {
+fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option<Target>, Named) {
+    let mut named = Named::default();
     let driver = section.take("driver", driver);
-    let companions = companions(section);
+    let companions = companions(section, &mut named);
     let own: [(&str, &[Kind], &str); 5] = [
         ("driver", &[Kind::Pci, Kind::Sriov], "the device stays with its driver on the host"),
         ("companions", &[Kind::Pci], "only a whole function has companions (kind: pci)"),
@@ -135,12 +146,11 @@ fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option
         ("mdev", &[Kind::Mdev], "it needs kind: mdev"),
         ("vgpu", &[Kind::Vgpu], "it needs kind: vgpu"),
     ];
-    let mut macs = Vec::new();
-    let functions = functions(section.section("sriov"), &mut macs);
+    let functions = functions(section.section("sriov"), &mut named);
     let mdev = mediated(section.section("mdev"));
     let vgpu = mediated(section.section("vgpu"));
     let Some(kind) = kind else {
-        return (None, macs);
+        return (None, named);
     };
     for (field, kinds, why) in own {
         let Some(place) = section.place_of(field).filter(|_| !kinds.contains(&kind)) else {
@@ -166,7 +176,7 @@ fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option
         Kind::Mdev => mdev.map(Target::Mdev),
         Kind::Vgpu => vgpu.map(Target::Vgpu),
     };
-    (target, macs)
+    (target, named)
 }
 
 fn word_of(kind: Kind) -> &'static str {
@@ -186,10 +196,14 @@ fn driver(node: &Node) -> Read<Driver> {
     parsed(expected)(node).map(Driver::Named)
 }
 
-fn companions(section: &mut Section<'_>) -> Option<Companions> {
+fn companions(section: &mut Section<'_>, named: &mut Named) -> Option<Companions> {
     let node = section.node("companions")?;
     if matches!(node.value, Value::List(_)) {
         let names = whole_list(section, "companions", parsed::<CompanionName>("an address or ids"))?;
+        named.companions.extend(names.iter().filter_map(|(place, name)| match name {
+            CompanionName::Address(address) => Some((place.clone(), *address)),
+            CompanionName::Ids { .. } => None,
+        }));
         let mut names: Vec<CompanionName> = names.into_iter().map(|(_, name)| name).collect();
         names.sort_unstable();
         names.dedup();
@@ -203,7 +217,7 @@ fn companions(section: &mut Section<'_>) -> Option<Companions> {
 }
 
 /// `None` if it is absent or says no number of functions.
-fn functions(mut section: Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Option<VirtualFunctions> {
+fn functions(mut section: Section<'_>, named: &mut Named) -> Option<VirtualFunctions> {
     let place = section.place().cloned();
     let vfs = section.take("vfs", integer::<u16>(1..=MOST_PARTS));
     if let Some(place) = &place
@@ -236,7 +250,7 @@ fn functions(mut section: Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> 
     vfs.map(|_| functions)
 }
 
-fn macs(section: &mut Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Option<Macs> {
+fn macs(section: &mut Section<'_>, named: &mut Named) -> Option<Macs> {
     let node = section.node("mac")?;
     let report = section.report();
     let path = section.path_of("mac");
@@ -246,7 +260,7 @@ fn macs(section: &mut Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Opti
         return inner.take("prefix", parsed("three octets")).map(Macs::Prefix);
     }
     let addresses = whole_list(&mut inner, "addresses", parsed::<MacAddress>("a MAC address"))?;
-    named.extend(addresses.iter().cloned());
+    named.macs.extend(addresses.iter().cloned());
     Some(Macs::Addresses(addresses.into_iter().map(|(_, address)| address).collect()))
 }
 
@@ -299,7 +313,7 @@ struct Wholes<'a> {
     kind: Option<Kind>,
     selector: &'a Selector,
     addresses: &'a [(Place, PciAddress)],
-    macs: &'a [(Place, MacAddress)],
+    named: &'a Named,
 }
 
 impl Wholes<'_> {
@@ -331,6 +345,19 @@ impl Wholes<'_> {
         }
     }
 
+    /// A device does not go with itself.
+    fn companions(&self) {
+        for (place, address) in &self.named.companions {
+            if self.selector.addresses.contains(address) {
+                self.section.problem(
+                    place,
+                    "companions",
+                    format!("{address} is what the selector names: it is no companion"),
+                );
+            }
+        }
+    }
+
     /// The same address is another device on another node.
     fn named_nodes(&self, target: Option<&Target>, nodes: Option<&Globs>) {
         if nodes.is_none_or(|nodes| !nodes.is_any()) {
@@ -359,7 +386,7 @@ impl Wholes<'_> {
         else {
             return;
         };
-        let Some((place, _)) = self.macs.first() else {
+        let Some((place, _)) = self.named.macs.first() else {
             return;
         };
         let path = self.section.path_of("sriov") + ".mac.addresses";
