@@ -236,4 +236,6 @@ pub enum ChangesFormat {
 pub enum SchemaDocument {
     /// What a VM asks of its domain
     DomainProfile,
+    /// What an admin lets virt-tailor do to a node
+    NodeConfig,
 }

@@ -7,7 +7,7 @@
 //! | [`base`] | words every part uses: PCI addresses, byte quantities, "did you mean" |
 //! | [`xml`] | a lossless XML document: bytes → span tree → edits → bytes; knows nothing of libvirt |
 //! | [`host`] | read-only facts about a machine, read from a sysfs tree under any root |
-//! | [`config`] | what people write: DomainProfiles and annotations, merged and validated |
+//! | [`config`] | what people write: DomainProfiles and annotations, merged and validated; an admin's NodeConfig |
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |

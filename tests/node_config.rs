@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use virt_tailor::config::node::{NodeConfig, PrepareStep, ProfileStep, Target};
@@ -56,6 +57,8 @@ fn every_case_comes_out_as_written() {
 }
 
 /// Every document that is good somewhere: goldens and samples.
+static GOOD: LazyLock<Vec<(PathBuf, String)>> = LazyLock::new(good);
+
 fn good() -> Vec<(PathBuf, String)> {
     let samples =
         sorted(&root().join("examples/node")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "yaml"));
@@ -66,8 +69,8 @@ fn good() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn what_is_normalised_is_read_as_the_same() {
-    for (path, text) in good() {
-        let config = NodeConfig::read("x", &text).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+    for (path, text) in GOOD.iter() {
+        let config = NodeConfig::read("x", text).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
         let written = normalised(&config);
         let again = NodeConfig::read("normalised", &written)
             .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
@@ -207,8 +210,7 @@ proptest! {
     fn what_is_nearly_good_is_read_or_refused(at in any::<prop::sample::Index>(), which in any::<prop::sample::Index>(),
         how in 0..4_u8, value in "[-a-z0-9:./*@_{}\\[\\]\"# ]{0,12}")
     {
-        let all = good();
-        let (_, text) = which.get(&all);
+        let (_, text) = which.get(&GOOD);
         let lines: Vec<&str> = text.lines().collect();
         let at = at.index(lines.len());
         let changed: Vec<String> = lines.iter().enumerate().flat_map(|(i, line)| match (i == at, how) {
@@ -224,8 +226,7 @@ proptest! {
     /// Of the samples' resources and profiles any choice is good again: no item leans on another.
     #[test]
     fn any_part_of_a_good_document_is_good(keep in any::<u64>(), which in any::<prop::sample::Index>()) {
-        let all = good();
-        let (_, text) = which.get(&all);
+        let (_, text) = which.get(&GOOD);
         let mut part = NodeConfig::read("x", text).unwrap();
         let mut i = 0;
         let mut kept = || { i += 1; keep >> (i % 64) & 1 == 1 };

@@ -6,6 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::cli::{Cli, SchemaDocument};
 use crate::config::domain_profile_schema;
+use crate::config::node::node_config_schema;
 
 use super::{Failure, output};
 
@@ -13,6 +14,7 @@ use super::{Failure, output};
 pub(super) fn schema(document: SchemaDocument) -> Result<(), Failure> {
     let schema = match document {
         SchemaDocument::DomainProfile => domain_profile_schema(),
+        SchemaDocument::NodeConfig => node_config_schema(),
     };
     output::write(format!("{schema:#}\n").as_bytes(), None)
 }

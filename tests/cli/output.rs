@@ -166,9 +166,12 @@ fn nothing_asked_gives_the_very_bytes() {
 #[test]
 fn schema_completions_and_manual_are_whole() {
     let place = Place::new();
-    let schema = place.run("schema domain-profile");
-    let value: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
-    assert!(value["$schema"].is_string() || value["$defs"].is_object());
+    for (document, kind) in [("domain-profile", "DomainProfile"), ("node-config", "NodeConfig")] {
+        let schema = place.run(&format!("schema {document}"));
+        let value: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+        assert!(value["$schema"].is_string() && value["$defs"].is_object());
+        assert_eq!(value["properties"]["kind"]["const"], kind);
+    }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = place.run(&format!("completions {shell}"));
         assert!(ran.code == 0 && ran.out.contains("virt-tailor") && ran.err.is_empty(), "{shell}");

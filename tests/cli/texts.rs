@@ -15,7 +15,7 @@ const CASES: [(&str, &str, i32); 56] = [
     ("unknown-format", "mutate --domain domain.xml --changes=yaml", 64),
     ("diff-and-changes", "mutate --domain domain.xml --diff --changes", 64),
     ("unknown-mode", "mutate --domain domain.xml --libvirt user", 64),
-    ("unknown-schema", "schema node-config", 64),
+    ("unknown-schema", "schema cluster-config", 64),
     ("mutate", "mutate --domain domain.xml --profile ./mine.yaml", 0),
     ("mutate-nothing-asked", "mutate --domain domain.xml", 0),
     ("mutate-notes", "mutate --domain domain.xml --set memory.hardLimit=auto --libvirt session", 0),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use crate::base::PciAddress;
 use crate::config::schema::{document, scalar_schema};
 
 use super::scalars::{
@@ -123,7 +124,10 @@ impl JsonSchema for Globs {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let glob = generator.subschema_for::<Glob>();
-        json_schema!({ "type": "array", "items": glob, "minItems": 1 })
+        json_schema!({
+            "description": "patterns of names of which one is enough; one alone needs no list",
+            "anyOf": [{ "type": "array", "items": glob, "minItems": 1 }, glob]
+        })
     }
 }
 
@@ -158,8 +162,88 @@ impl JsonSchema for Resource {
     }
 }
 
+/// One address, or a list of them.
+pub(super) fn addresses(generator: &mut SchemaGenerator) -> Schema {
+    let address = generator.subschema_for::<PciAddress>();
+    json_schema!({ "anyOf": [{ "type": "array", "items": address, "minItems": 1 }, address] })
+}
+
 /// The JSON Schema (2020-12) of a NodeConfig document: `apiVersion`, `kind`, `metadata` and `spec`.
 pub fn node_config_schema() -> Value {
     let description = "What an admin lets virt-tailor do to a node.";
     document::<NodeSpec>(KIND, description)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::node::read::read_spec;
+    use crate::config::problems::Source;
+    use crate::config::read::Report;
+    use crate::config::tree::parse;
+
+    /// Every path of a schema; whatever list item it is, it is `[x]`.
+    fn paths(root: &Value, schema: &Value, path: &str, all: &mut BTreeSet<String>) {
+        if let Some(Value::String(reference)) = schema.get("$ref") {
+            let name = reference.rsplit('/').next().unwrap();
+            paths(root, &root["$defs"][name], path, all);
+        }
+        for choice in ["anyOf", "oneOf", "allOf"].iter().flat_map(|of| schema[of].as_array()).flatten() {
+            paths(root, choice, path, all);
+        }
+        if let Some(items) = schema.get("items") {
+            paths(root, items, &format!("{path}[x]"), all);
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            paths(root, field, &path, all);
+            all.insert(path);
+        }
+    }
+
+    /// A path of the reader with `[x]` for each list item.
+    fn general(path: &str) -> String {
+        let mut parts = path.split('[');
+        let first = parts.next().unwrap().to_owned();
+        parts.fold(first, |all, part| format!("{all}[x]{}", part.split_once(']').unwrap().1))
+    }
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn the_reader_and_the_schema_know_the_same_fields() {
+        let schema = node_config_schema();
+        let mut known = BTreeSet::new();
+        paths(&schema, &schema["properties"]["spec"], "", &mut known);
+        let mut asked = BTreeSet::new();
+        for case in ["good-every-step", "good-kinds"] {
+            let text =
+                std::fs::read_to_string(root().join("tests/golden/node-config").join(case).join("input.yaml")).unwrap();
+            let tree = parse(&Arc::new(Source::Inline { key: "x".into() }), &text).unwrap();
+            let report = Report::default();
+            read_spec(tree.get("spec").unwrap(), &report);
+            asked.extend(report.asked.borrow().iter().map(|path| general(path)));
+        }
+        assert_eq!(asked, known);
+        assert!(known.contains("resources[x].prepare[x].module.parameter.value"));
+        let top: BTreeSet<&str> = known.iter().map(String::as_str).filter(|path| !path.contains('.')).collect();
+        assert_eq!(top, ["guards", "limits", "profiles", "resources"].into());
+    }
+
+    #[test]
+    fn the_schema_is_as_published() {
+        let shown = serde_json::to_string_pretty(&node_config_schema()).unwrap() + "\n";
+        let path = root().join("tests/golden/schema/node-config.json");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &shown).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(golden == shown, "the schema changed; if this is meant: UPDATE_GOLDEN=1 cargo test --lib schema");
+    }
 }

@@ -63,8 +63,9 @@ pub struct Resource {
     pub nodes: Globs,
 }
 
-/// Which devices: all that is given must hold. At least one of vendor, class, addresses and serial is given; `device` and
-/// `subsystem` come with `vendor` or addresses.
+/// Which devices: all that is given must hold. At least one of vendor, subsystem, class, addresses and serial is given; `device` comes
+/// with `vendor` or addresses. A class is no bridge and no SMBus, and storage (01) only with addresses or serial; that a device which is
+/// selected in another way is none of these is for whoever looks at the host to see.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {
@@ -82,6 +83,7 @@ pub struct Selector {
     pub class: Option<ClassPrefix>,
     /// Host addresses, `dddd:bb:ss.f`; sorted, each once.
     #[serde(default, rename = "address", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::addresses")]
     pub addresses: Vec<PciAddress>,
     /// Serial number of a storage device, as in `/sys/class/nvme/*/serial`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -346,7 +348,8 @@ impl Risk {
     }
 }
 
-/// What no resource and no profile may go beyond. The reader has held all steps of the document against them.
+/// What no resource and no profile may go beyond. The reader has held each step of the document against them; what several steps come
+/// to on a node is for the node to see.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
@@ -387,7 +390,8 @@ impl Default for MemlockLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceLimits {
-    /// Units that are never stopped, besides [`super::NEVER_STOPPED`]; `*` and `?` are taken.
+    /// Units that are never stopped, besides those that never are: kubelet, container runtimes, systemd's own, dbus, sshd, and what
+    /// network and disks need. `*` and `?` are taken.
     #[serde(default)]
     pub never: Vec<UnitPattern>,
     /// The longest `maxHold` of a step.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::node::{Glob, Globs};
 use crate::config::problems::Place;
 use crate::config::read::{Report, join};
+use crate::config::tree::quote;
 
 use super::policy::{AcknowledgementDraft, ProfileDraft};
 use super::resource::Draft;
@@ -25,7 +26,8 @@ fn overlap<'a>(one: Option<&'a Globs>, two: Option<&'a Globs>) -> Option<(&'a Gl
 pub(super) fn resources(drafts: &[Draft], report: &Report) {
     for (index, draft) in drafts.iter().enumerate() {
         for other in &drafts[..index] {
-            let told: Vec<_> = names(draft, other).into_iter().chain(addresses(draft, other)).collect();
+            let told: Vec<_> =
+                names(draft, other).into_iter().chain(serials(draft, other)).chain(addresses(draft, other)).collect();
             if told.is_empty() {
                 continue;
             }
@@ -60,11 +62,14 @@ fn names<'a>(draft: &'a Draft, other: &'a Draft) -> Option<Clash<'a>> {
     }
     (name.variable() == first.variable()).then(|| {
         let variable = name.variable();
-        let message = format!(
-            "KubeVirt cannot tell it from {first}, both are PCI_RESOURCE_{variable} to it; rename one: it is there"
-        );
+        let message = format!("KubeVirt cannot tell it from {first}, both are PCI_RESOURCE_{variable} to it");
         (&draft.place, message, &other.place)
     })
+}
+
+fn serials<'a>(draft: &'a Draft, other: &'a Draft) -> Option<Clash<'a>> {
+    let ((place, serial), (first, theirs)) = (draft.serial.as_ref()?, other.serial.as_ref()?);
+    (serial == theirs).then(|| (place, format!("{} belongs to {} already", quote(serial), other.path), first))
 }
 
 fn addresses<'a>(draft: &'a Draft, other: &'a Draft) -> impl Iterator<Item = Clash<'a>> {

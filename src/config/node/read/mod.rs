@@ -7,6 +7,7 @@ mod checks;
 mod policy;
 mod resource;
 mod steps;
+mod target;
 mod values;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use crate::base::PciAddress;
 use crate::config::Memlock;
+use crate::config::node::spec::longest_hold;
 use crate::config::node::{
     Acknowledgement, Globs, HostPath, HugepageLimit, Limits, MemlockLimit, ModuleLimits, Profile, Risk, ServiceLimits,
 };
@@ -9,9 +10,9 @@ use crate::config::problems::Place;
 use crate::config::read::{Read, Report, Section, memlock, scalar, size, word};
 use crate::config::tree::{Node, Value, quote};
 
-use super::item_path;
 use super::steps::{Steps, required};
-use super::values::{globs, line, parsed};
+use super::values::{line, parsed};
+use super::{item_path, values};
 
 /// A profile as far as it could be read.
 #[derive(Debug)]
@@ -62,8 +63,8 @@ fn profile(node: &Node, index: usize, limits: &Limits, report: &Report) -> Profi
             "missing: nobody may name the profile until the namespaces of those who may are here, e.g. [team-a]";
         section.problem(&node.place, "namespaces", message);
     }
-    let namespaces = globs(&mut section, "namespaces");
-    let nodes = globs(&mut section, "nodes");
+    let namespaces = values::namespaces(&mut section);
+    let nodes = values::nodes(&mut section);
     section.finish();
     let parts = name.clone().zip(namespaces.zip(nodes.clone()));
     let profile = parts.map(|(name, (namespaces, nodes))| Profile { name, steps, namespaces, nodes });
@@ -93,7 +94,7 @@ fn acknowledgement(node: &Node, index: usize, report: &Report) -> Acknowledgemen
         let message = "missing: the same address is another device on another node; name the nodes, e.g. [worker-1]";
         section.problem(&node.place, "nodes", message);
     }
-    let nodes = globs(&mut section, "nodes");
+    let nodes = values::nodes(&mut section);
     if nodes.as_ref().is_some_and(Globs::is_any)
         && let Some(place) = section.place_of("nodes")
     {
@@ -113,11 +114,12 @@ const DISKS: [&str; 11] =
 
 fn risk(node: &Node) -> Read<Risk> {
     let risks = [Risk::Uplink, Risk::HiddenInterface, Risk::LastConsole, Risk::LastKeyboard];
-    let text = scalar(node, "a risk")?.text.to_lowercase();
-    if DISKS.iter().any(|disk| text.contains(disk)) {
+    let text = &scalar(node, "a risk")?.text;
+    let lower = text.to_lowercase();
+    if DISKS.iter().any(|disk| lower.contains(disk)) {
         return Err(format!(
             "{} cannot be acknowledged: a disk that the host boots from or uses is never handed over",
-            quote(&text)
+            quote(text)
         ));
     }
     word(&risks.map(|risk| (risk.as_str(), risk)))(node)
@@ -143,11 +145,8 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let memlock = lock.take("max", memlock).unwrap_or(Memlock::Unlimited);
     lock.finish();
     let mut services = section.section("services");
-    let mut service_limits = ServiceLimits::default();
-    service_limits.never = services.list("never", parsed("a pattern of units"));
-    if let Some(max_hold) = services.take("maxHold", parsed("a length of time")) {
-        service_limits.max_hold = max_hold;
-    }
+    let never = services.list("never", parsed("a pattern of units"));
+    let max_hold = services.take("maxHold", parsed("a length of time"));
     services.finish();
     let mut pages = section.section("hugepages");
     let max = pages.take("max", size);
@@ -158,7 +157,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     section.finish();
     Limits {
         memlock: MemlockLimit { max: memlock },
-        services: service_limits,
+        services: ServiceLimits { never, max_hold: max_hold.unwrap_or_else(longest_hold) },
         hugepages: HugepageLimit { max },
         modules: ModuleLimits { directories },
     }

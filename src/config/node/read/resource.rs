@@ -2,19 +2,17 @@
 
 use crate::base::PciAddress;
 use crate::config::node::{
-    ClassPrefix, CompanionName, Companions, Driver, Globs, Kind, Limits, LinkState, MacAddress, Macs, Mediated, Period,
-    Release, Resource, ResourceName, Selector, Target, VirtualFunctions, Vlan, VlanProtocol,
+    ClassPrefix, CompanionName, Companions, Globs, Kind, Limits, MacAddress, Macs, Period, Release, Resource,
+    ResourceName, Selector, Target, VirtualFunctions,
 };
 use crate::config::problems::Place;
-use crate::config::read::{Read, Report, Section, integer, on_off, scalar, word};
+use crate::config::read::{Read, Report, Section, integer, on_off, word};
 use crate::config::tree::{Node, Value};
 
-use super::item_path;
 use super::steps::{Steps, required};
-use super::values::{globs, line, list_or_one, only_key, parsed, whole_list};
-
-/// Most devices that one device is made into.
-const MOST_PARTS: i128 = 256;
+use super::target::{Named, target};
+use super::values::{line, list_or_one, only_key, parsed};
+use super::{item_path, values};
 
 /// An item as far as it could be read: what is compared with other items.
 #[derive(Debug)]
@@ -27,8 +25,10 @@ pub(super) struct Draft {
     pub name: Option<ResourceName>,
     /// Its nodes, if they could be read.
     pub nodes: Option<Globs>,
-    /// The addresses in its selector.
+    /// The addresses in its selector and among its companions.
     pub addresses: Vec<(Place, PciAddress)>,
+    /// The serial number in its selector.
+    pub serial: Option<(Place, String)>,
     /// The MAC addresses it names.
     pub macs: Vec<(Place, MacAddress)>,
     /// The whole, if all that it must have could be read.
@@ -56,7 +56,7 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
             "missing: which devices, e.g. selector: {vendor: \"10de\", device: \"2206\"}",
         );
     }
-    let (selector, addresses) = selector(section.section("selector"));
+    let (selector, mut addresses) = selector(section.section("selector"));
     let kind = match section.node("kind") {
         None => Some(Kind::Pci),
         Some(_) => section.take(
@@ -64,27 +64,32 @@ fn resource(node: &Node, index: usize, limits: &Limits, report: &Report) -> Draf
             word(&[("pci", Kind::Pci), ("sriov", Kind::Sriov), ("mdev", Kind::Mdev), ("vgpu", Kind::Vgpu)]),
         ),
     };
-    let (target, macs) = target(&mut section, node, kind);
+    let serial_place = section.node_of("selector").and_then(|node| node.get("serial")).map(|node| node.place.clone());
+    let serial = serial_place.zip(selector.serial.clone());
+    let (target, named) = target(&mut section, node, kind);
     let steps = Steps { limits, report };
     let prepare = section.items("prepare");
     let prepare = steps.prepare(prepare, &section.path_of("prepare"), kind);
     let release = release(&mut section, report);
     let may_hold_data = section.take("mayHoldData", on_off).is_some_and(|answer| answer.is_on());
-    let namespaces = globs(&mut section, "namespaces");
-    let nodes = globs(&mut section, "nodes");
-    let wholes = Wholes { section: &section, kind, selector: &selector, addresses: &addresses, macs: &macs };
+    let namespaces = values::namespaces(&mut section);
+    let nodes = values::nodes(&mut section);
+    let wholes = Wholes { section: &section, kind, selector: &selector, addresses: &addresses, named: &named };
     wholes.selector();
+    wholes.companions();
     wholes.named_nodes(target.as_ref(), nodes.as_ref());
     wholes.macs(target.as_ref(), nodes.as_ref());
     if may_hold_data {
         wholes.may_hold_data();
     }
     section.finish();
+    let Named { macs, companions } = named;
+    addresses.extend(companions);
     let resource =
         name.clone().zip(target).zip(namespaces.zip(nodes.clone())).map(|((name, target), (namespaces, nodes))| {
             Resource { name, selector, target, prepare, release, may_hold_data, namespaces, nodes }
         });
-    Draft { place: node.place.clone(), path, name, nodes, addresses, macs, resource }
+    Draft { place: node.place.clone(), path, name, nodes, addresses, serial, macs, resource }
 }
 
 fn selector(mut section: Section<'_>) -> (Selector, Vec<(Place, PciAddress)>) {
@@ -120,167 +125,13 @@ fn class(node: &Node) -> Read<ClassPrefix> {
     Ok(class)
 }
 
-/// What a VM gets. A field or a section that another kind has is told.
-fn target(section: &mut Section<'_>, node: &Node, kind: Option<Kind>) -> (Option<Target>, Vec<(Place, MacAddress)>) {
-    let driver = section.take("driver", driver);
-    let companions = companions(section);
-    let own: [(&str, &[Kind], &str); 5] = [
-        ("driver", &[Kind::Pci, Kind::Sriov], "the device stays with its driver on the host"),
-        ("companions", &[Kind::Pci], "only a whole function has companions (kind: pci)"),
-        ("sriov", &[Kind::Sriov], "it needs kind: sriov"),
-        ("mdev", &[Kind::Mdev], "it needs kind: mdev"),
-        ("vgpu", &[Kind::Vgpu], "it needs kind: vgpu"),
-    ];
-    let mut macs = Vec::new();
-    let functions = functions(section.section("sriov"), &mut macs);
-    let mdev = mediated(section.section("mdev"));
-    let vgpu = mediated(section.section("vgpu"));
-    let Some(kind) = kind else {
-        return (None, macs);
-    };
-    for (field, kinds, why) in own {
-        let Some(place) = section.place_of(field).filter(|_| !kinds.contains(&kind)) else {
-            continue;
-        };
-        let given = node.get("kind").map_or("", |_| " here");
-        section.problem(place, field, format!("is not for kind {}{given}: {why}", word_of(kind)));
-    }
-    let needed = [
-        (Kind::Sriov, "sriov", "at least sriov: {vfs: N}, how many functions each device is to have"),
-        (Kind::Mdev, "mdev", "at least mdev: {type: …}, which type the devices are of"),
-        (Kind::Vgpu, "vgpu", "at least vgpu: {type: …}, which type the virtual GPUs are of"),
-    ];
-    for (one, field, what) in needed {
-        if one == kind && section.place_of(field).is_none() {
-            section.problem(&node.place, field, format!("missing: {what}"));
-        }
-    }
-    let target = match kind {
-        Kind::Pci => {
-            Some(Target::Pci { driver: driver.unwrap_or_default(), companions: companions.unwrap_or_default() })
-        }
-        Kind::Sriov => functions.map(|functions| Target::Sriov { driver: driver.unwrap_or_default(), functions }),
-        Kind::Mdev => mdev.map(Target::Mdev),
-        Kind::Vgpu => vgpu.map(Target::Vgpu),
-    };
-    (target, macs)
-}
-
-fn word_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pci => "pci",
-        Kind::Sriov => "sriov",
-        Kind::Mdev => "mdev",
-        Kind::Vgpu => "vgpu",
-    }
-}
-
-fn driver(node: &Node) -> Read<Driver> {
-    let expected = "auto, vfio-pci or a variant of it";
-    if scalar(node, expected)?.text == "auto" {
-        return Ok(Driver::Auto);
-    }
-    parsed(expected)(node).map(Driver::Named)
-}
-
-fn companions(section: &mut Section<'_>) -> Option<Companions> {
-    let node = section.node("companions")?;
-    if matches!(node.value, Value::List(_)) {
-        let names = whole_list(section, "companions", parsed::<CompanionName>("an address or ids"))?;
-        let mut names: Vec<CompanionName> = names.into_iter().map(|(_, name)| name).collect();
-        names.sort_unstable();
-        names.dedup();
-        return Some(Companions::Only(names));
-    }
-    let auto = |node: &Node| {
-        word(&[("auto", true), ("off", false)])(node)
-            .map_err(|message| format!("{message}; or a list of addresses and ids, e.g. [0000:01:00.1]"))
-    };
-    section.take("companions", auto).map(|auto| if auto { Companions::Auto } else { Companions::Off })
-}
-
-/// `None` if it is absent or says no number of functions.
-fn functions(mut section: Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Option<VirtualFunctions> {
-    let place = section.place().cloned();
-    let vfs = section.take("vfs", integer::<u16>(1..=MOST_PARTS));
-    if let Some(place) = &place
-        && section.node("vfs").is_none()
-    {
-        section.problem(place, "vfs", "missing: how many functions each device is to have");
-    }
-    let mac = macs(&mut section, named);
-    let vlan = vlan(section.section("vlan"));
-    let functions = VirtualFunctions {
-        vfs: vfs.unwrap_or(1),
-        mac,
-        vlan,
-        trust: section.take("trust", on_off),
-        spoof_check: section.take("spoofCheck", on_off),
-        link_state: section.take(
-            "linkState",
-            word(&[("auto", LinkState::Auto), ("enable", LinkState::Enable), ("disable", LinkState::Disable)]),
-        ),
-        min_tx_rate: section.take("minTxRate", integer(1..=i128::from(u32::MAX))),
-        max_tx_rate: section.take("maxTxRate", integer(1..=i128::from(u32::MAX))),
-    };
-    if let (Some(min), Some(max)) = (functions.min_tx_rate, functions.max_tx_rate)
-        && min > max
-        && let Some(place) = section.place_of("minTxRate")
-    {
-        section.problem(place, "minTxRate", format!("{min} Mbit/s are more than maxTxRate, {max}"));
-    }
-    section.finish();
-    vfs.map(|_| functions)
-}
-
-fn macs(section: &mut Section<'_>, named: &mut Vec<(Place, MacAddress)>) -> Option<Macs> {
-    let node = section.node("mac")?;
-    let report = section.report();
-    let path = section.path_of("mac");
-    let (key, _) = only_key(node, &path, "mac", &["prefix", "addresses"], report)?;
-    let mut inner = Section::open(Some(node), path, report);
-    if key == "prefix" {
-        return inner.take("prefix", parsed("three octets")).map(Macs::Prefix);
-    }
-    let addresses = whole_list(&mut inner, "addresses", parsed::<MacAddress>("a MAC address"))?;
-    named.extend(addresses.iter().cloned());
-    Some(Macs::Addresses(addresses.into_iter().map(|(_, address)| address).collect()))
-}
-
-fn vlan(mut section: Section<'_>) -> Option<Vlan> {
-    let place = section.place().cloned();
-    let id = section.take("id", integer::<u16>(1..=4094));
-    if let Some(place) = &place
-        && section.node("id").is_none()
-    {
-        section.problem(place, "id", "missing: the VLAN's id, 1 to 4094");
-    }
-    let proto = word(&[("802.1Q", VlanProtocol::Dot1q), ("802.1ad", VlanProtocol::Dot1ad)]);
-    let (qos, proto) = (section.take("qos", integer(0..=7)), section.take("proto", proto));
-    section.finish();
-    id.map(|id| Vlan { id, qos: qos.unwrap_or_default(), proto: proto.unwrap_or_default() })
-}
-
-fn mediated(mut section: Section<'_>) -> Option<Mediated> {
-    let place = section.place().cloned();
-    let type_name = section.take("type", parsed("a type by its id or its name"));
-    if let Some(place) = &place
-        && section.node("type").is_none()
-    {
-        section.problem(place, "type", "missing: a type by its id or its name, as the driver shows it");
-    }
-    let count = section.take("count", integer(1..=MOST_PARTS));
-    section.finish();
-    type_name.map(|type_name| Mediated { type_name, count })
-}
-
 fn release(section: &mut Section<'_>, report: &Report) -> Release {
     let Some(node) = section.node("release") else {
         return Release::Restore;
     };
     let path = section.path_of("release");
     if let Value::Map(_) = &node.value {
-        let after = only_key(node, &path, "release", &["afterIdle"], report);
+        let after = only_key(node, &path, "a policy", &["afterIdle"], report);
         let mut inner = Section::open(after.map(|_| node), path, report);
         let period: Option<Period> = inner.take("afterIdle", parsed("a length of time"));
         return period.map_or(Release::Restore, Release::AfterIdle);
@@ -296,7 +147,7 @@ struct Wholes<'a> {
     kind: Option<Kind>,
     selector: &'a Selector,
     addresses: &'a [(Place, PciAddress)],
-    macs: &'a [(Place, MacAddress)],
+    named: &'a Named,
 }
 
 impl Wholes<'_> {
@@ -312,11 +163,10 @@ impl Wholes<'_> {
         };
         let given = |field: &str| crate::config::read::is_given(node.get(field));
         let named = given("address") || given("serial");
-        if !named && !given("vendor") && !given("subsystem") && !given("class") {
-            self.field("selector", "selects everything: give vendor and device, a class, address or serial");
-        }
         if given("device") && !given("vendor") && !given("address") {
             self.field("selector", "device is a number of the vendor's own: give vendor too");
+        } else if !named && !given("vendor") && !given("subsystem") && !given("class") {
+            self.field("selector", "selects everything: give vendor and device, a class, address or serial");
         }
         if self.selector.class.is_some_and(|class| class.base() == 1) && !named {
             self.field("selector", "storage is handed over disk by disk: give address or serial");
@@ -326,6 +176,19 @@ impl Wholes<'_> {
                 "selector",
                 "serial is that of a storage device, which is handed over whole: it needs kind: pci",
             );
+        }
+    }
+
+    /// A device does not go with itself.
+    fn companions(&self) {
+        for (place, address) in &self.named.companions {
+            if self.selector.addresses.contains(address) {
+                self.section.problem(
+                    place,
+                    "companions",
+                    format!("{address} is what the selector names: it is no companion"),
+                );
+            }
         }
     }
 
@@ -357,10 +220,11 @@ impl Wholes<'_> {
         else {
             return;
         };
-        let Some((place, _)) = self.macs.first() else {
+        let Some((place, _)) = self.named.macs.first() else {
             return;
         };
-        let problem = |message: String| self.section.problem(place, "sriov.mac.addresses", message);
+        let path = self.section.path_of("sriov") + ".mac.addresses";
+        let problem = |message: String| self.section.report().add(place, &path, message);
         if given.len() != usize::from(*vfs) {
             problem(format!("{} for vfs: {vfs}: each function has its own", given.len()));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::config::node::{Globs, ParameterName, ParameterValue};
+use crate::config::node::{Glob, Globs, ParameterName, ParameterValue};
 use crate::config::problems::Place;
 use crate::config::read::{Read, Report, Section, join, scalar};
 use crate::config::tree::{Node, Value, quote};
@@ -64,12 +64,27 @@ pub(super) fn whole_list<T>(
     }
 }
 
-/// Patterns of names; without the field `*`. `None` if it is there and anything is wrong.
-pub(super) fn globs(section: &mut Section<'_>, field: &'static str) -> Option<Globs> {
+/// Patterns of namespaces; without the field `*`. `None` if it is there and anything is wrong.
+pub(super) fn namespaces(section: &mut Section<'_>) -> Option<Globs> {
+    globs(section, "namespaces", |node| {
+        let glob: Glob = parsed("a namespace or a pattern of namespaces")(node)?;
+        if glob.as_str().contains('.') {
+            return Err(format!("{} matches no namespace: none has a '.'", quote(glob.as_str())));
+        }
+        Ok(glob)
+    })
+}
+
+/// Patterns of nodes; without the field `*`. `None` if it is there and anything is wrong.
+pub(super) fn nodes(section: &mut Section<'_>) -> Option<Globs> {
+    globs(section, "nodes", parsed("a node or a pattern of nodes"))
+}
+
+fn globs(section: &mut Section<'_>, field: &'static str, read: impl Fn(&Node) -> Read<Glob>) -> Option<Globs> {
     if section.node(field).is_none() {
         return Some(Globs::default());
     }
-    let globs = list_or_one(section, field, parsed("a name or a pattern of names"))?;
+    let globs = list_or_one(section, field, read)?;
     Globs::new(globs.into_iter().map(|(_, glob)| glob).collect())
 }
 
@@ -100,7 +115,7 @@ pub(super) fn only_key<'a>(
             return None;
         }
     };
-    if let [] = &entries[..] {
+    if entries.is_empty() {
         report.add(&node.place, path, format!("{what} is empty: write one of {}", choices(known)));
     }
     if let [(one, _), (two, _), ..] = &entries[..] {
