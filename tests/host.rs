@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "host/machine.rs"]
+mod machine;
 
 use std::error::Error as _;
 use std::fmt::Write as _;

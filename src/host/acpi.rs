@@ -31,7 +31,9 @@ impl AcpiTables {
     ///
     /// [`HostError::Read`]: a folder cannot be listed although it may be.
     pub(super) fn read(root: &Root) -> Result<Self, HostError> {
-        let tables: BTreeSet<String> = names(root, FOLDER)?.into_iter().collect();
+        // Two folders stand among the tables.
+        let tables: BTreeSet<String> =
+            names(root, FOLDER)?.into_iter().filter(|name| !matches!(name.as_str(), "data" | "dynamic")).collect();
         // FACP is what an ACPI machine cannot be without.
         if tables.contains("FACP") {
             return Ok(Self::Shown(tables));
@@ -98,7 +100,11 @@ mod tests {
 
     #[test]
     fn hidden_is_not_absent() {
-        let shown = Tree::new().file("sys/firmware/acpi/tables/FACP", "").file("sys/firmware/acpi/tables/DMAR", "");
+        let shown = Tree::new()
+            .file("sys/firmware/acpi/tables/FACP", "")
+            .file("sys/firmware/acpi/tables/DMAR", "")
+            .folder("sys/firmware/acpi/tables/dynamic");
+        assert_eq!(tables(&shown), AcpiTables::Shown(["DMAR", "FACP"].map(str::to_owned).into()));
         assert_eq!((tables(&shown).has("DMAR"), tables(&shown).has("IVRS")), (Some(true), Some(false)));
         let masked = Tree::new().folder("sys/firmware");
         assert_eq!(tables(&masked), AcpiTables::Hidden, "as a container runtime leaves it");

@@ -53,6 +53,16 @@ fn a_firmware_framebuffer_lies_in_a_bar() {
 }
 
 #[test]
+fn the_kernel_puts_it_below_the_card_it_lies_in() {
+    let target = format!("../../../devices/pci0000:00/0000:00:01.0/{GPU}/efi-framebuffer.0");
+    let tree = Tree::new().link("sys/bus/platform/devices/efi-framebuffer.0", &target);
+    assert_eq!(read(&tree).0.firmware_framebuffers[0].owner(&Pci::default()), Some(gpu()), "without a word in iomem");
+    let tree =
+        Tree::new().link("sys/bus/platform/devices/efi-framebuffer.0", "../../../devices/platform/efi-framebuffer.0");
+    assert_eq!(read(&tree).0.firmware_framebuffers[0].owner(&Pci::default()), None);
+}
+
+#[test]
 fn the_device_and_its_driver_claim_one_place() {
     let iomem = "    d0000000-d02fffff : BOOTFB\n      d0000000-d02ffeff : simplefb\n";
     let (display, pci) = read(&machine(iomem, "simple-framebuffer.0", "simple-framebuffer"));

@@ -2,9 +2,10 @@
 //! which nobody can have as long as they are in use.
 //!
 //! Their names change with the kernel (efi-framebuffer, simple-framebuffer since 5.15, efidrm and vesadrm since 6.16): so they are found by
-//! kind, and their place by what has claimed memory in `/proc/iomem`.
+//! kind, and their place by their parent, or by what has claimed memory in `/proc/iomem`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -30,6 +31,9 @@ pub struct FirmwareFramebuffer {
     pub device: String,
     /// Its driver; `None` if nobody draws.
     pub driver: Option<String>,
+    /// The PCI function the kernel put it below (kernel: drivers/firmware/sysfb.c, sysfb_parent_dev); `None` on older kernels, and where
+    /// it lies in no BAR.
+    pub parent: Option<PciAddress>,
     /// Where it lies; `None` if the kernel does not say, or says it to root alone.
     pub memory: Option<MemoryRange>,
     /// Its DRM card, `card0`, if a DRM driver draws.
@@ -51,8 +55,8 @@ pub struct MemoryRange {
 impl FirmwareFramebuffer {
     /// The PCI function in one of whose BARs it lies; `None` if it lies in none, or its place is not known.
     pub fn owner(&self, pci: &Pci) -> Option<PciAddress> {
-        let memory = self.memory?;
-        pci.owner_of(memory.start, memory.end)
+        let by_memory = |memory: MemoryRange| pci.owner_of(memory.start, memory.end);
+        self.parent.or_else(|| self.memory.and_then(by_memory))
     }
 
     /// Reads all of them; `claimed` is what [`claimed_memory`] found.
@@ -77,7 +81,11 @@ impl FirmwareFramebuffer {
             let named = |claim: &&Claim| claim.name == device || Some(&claim.name) == driver.as_ref();
             let only = || claimed.iter().min_by_key(|claim| claim.range).filter(|_| distinct(claimed) == 1);
             let memory = claimed.iter().find(named).or_else(only).map(|claim| claim.range);
-            found.push(Self { card: card_of(&device), driver, memory, device });
+            // The link leads to ../../../devices/pci0000:00/0000:00:01.0/efi-framebuffer.0, or to …/devices/platform/….
+            let path = root.link(format!("{FOLDER}/{device}")).ok().flatten();
+            let above = path.as_deref().and_then(Path::parent).and_then(Path::file_name);
+            let parent = above.and_then(|name| name.to_str()?.parse().ok());
+            found.push(Self { card: card_of(&device), driver, parent, memory, device });
         }
         Ok(found)
     }
@@ -98,7 +106,7 @@ fn distinct(claims: &[Claim]) -> usize {
         };
         !claims.iter().any(around)
     };
-    claims.iter().filter(outer).map(|claim| claim.range).collect::<std::collections::BTreeSet<_>>().len()
+    claims.iter().filter(outer).map(|claim| claim.range).collect::<BTreeSet<_>>().len()
 }
 
 /// The memory that firmware framebuffers have claimed: from `/proc/iomem`, which shows addresses to root alone and zeros to others.

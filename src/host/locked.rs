@@ -11,7 +11,8 @@ use crate::base::PciAddress;
 
 /// The driver that a function is reserved for; `None` without an override, or without such a function.
 ///
-/// **May hang for ever**: only for an expendable child (kernel: drivers/pci/pci-sysfs.c, driver_override_show takes the device's lock).
+/// **May hang for ever**: only for an expendable child (kernel: drivers/pci/pci-sysfs.c, driver_override_show takes the device's
+/// lock; newer kernels have a lock for the override alone, and nothing tells which one this is).
 ///
 /// # Errors
 ///

@@ -134,7 +134,7 @@ impl Pci {
         self.functions.get(&address)
     }
 
-    /// The function in one of whose memory BARs or bridge-free resources the whole range lies.
+    /// The function, not a bridge, in one of whose memory BARs the whole range lies.
     pub fn owner_of(&self, start: u64, end: u64) -> Option<PciAddress> {
         let holds = |device: &&PciDevice| {
             let bars = device.resources.iter().filter(|resource| resource.is_bar() && resource.is_memory());
