@@ -23,7 +23,7 @@ pub use device::{DevT, DeviceNode, NodeKind};
 pub use error::HostError;
 pub use exclusive::{Hold, exclusive};
 pub use facts::{Bar, HostFacts, PciFunction};
-pub use holders::{HeldBy, Holder, Holders, holders};
+pub use holders::{Holder, Holders, holders};
 pub use nodes::device_nodes;
 pub use process::{Process, process};
 pub use root::Root;

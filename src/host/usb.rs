@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::device::DevT;
 use super::error::HostError;
 use super::place::{function_folder, functions_on, resolve};
 use super::root::Root;
@@ -40,7 +41,8 @@ pub struct UsbDevice {
     pub vendor: u16,
     /// Product id.
     pub product_id: u16,
-    /// What it calls itself; foreign text.
+    /// What it calls itself, by udev; foreign text. (The attribute `product` waits for the device's lock, which a hung unbind of the
+    /// controller holds; kernel: drivers/usb/core/sysfs.c.)
     pub product: Option<String>,
     /// Device class; 0 leaves it to the interfaces, 9 is a hub.
     pub class: u8,
@@ -121,22 +123,23 @@ impl Usb {
     /// A BMC's or KVM switch's keyboard counts, for it is one.
     pub fn only_keyboards(&self, function: PciAddress) -> bool {
         let keyboards = || self.inputs.iter().filter(|input| input.keyboard && !input.made_up);
-        let boot =
-            self.controllers.iter().any(|controller| controller.function == function && controller.has_boot_keyboard());
-        let here = boot || keyboards().any(|input| input.functions.contains(&function));
+        // A receiver for mice calls itself a keyboard, too. So elsewhere the word of an interface counts only while no driver has looked
+        // at it, which would have made an input.
+        let here = keyboards().any(|input| input.functions.contains(&function))
+            || self.boot_keyboards().any(|(other, _)| other == function);
         let elsewhere = keyboards().any(|input| !input.functions.contains(&function))
-            || self
-                .controllers
-                .iter()
-                .any(|controller| controller.function != function && controller.has_boot_keyboard());
+            || self.boot_keyboards().any(|(other, interface)| other != function && interface.driver.is_none());
         here && !elsewhere
     }
-}
 
-impl UsbController {
-    /// Whether a device on it is a keyboard by the boot protocol.
-    fn has_boot_keyboard(&self) -> bool {
-        self.devices.iter().flat_map(|device| &device.interfaces).any(UsbInterface::is_boot_keyboard)
+    /// Interfaces that are keyboards by the boot protocol, with their controllers.
+    fn boot_keyboards(&self) -> impl Iterator<Item = (PciAddress, &UsbInterface)> {
+        self.controllers.iter().flat_map(|controller| {
+            let interfaces = controller.devices.iter().flat_map(|device| &device.interfaces);
+            interfaces
+                .filter(|interface| interface.is_boot_keyboard())
+                .map(|interface| (controller.function, interface))
+        })
     }
 }
 
@@ -199,7 +202,7 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<UsbDevice>,
     Ok(Some(UsbDevice {
         vendor,
         product_id,
-        product: root.text(folder.join("product"))?,
+        product: model(root, folder)?,
         class: root.value(folder.join("bDeviceClass"), "a byte", byte)?.unwrap_or_default(),
         interfaces,
         disks: below(root, "block", folder, &name)?,
@@ -207,6 +210,13 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<UsbDevice>,
         ttys: below(root, "tty", folder, &name)?,
         name,
     }))
+}
+
+/// The model of a device in udev's notes.
+fn model(root: &Root, folder: &Path) -> Result<Option<String>, HostError> {
+    let Some(number) = root.text(folder.join("dev"))?.as_deref().and_then(DevT::parse) else { return Ok(None) };
+    let notes = root.text(format!("run/udev/data/c{number}"))?.unwrap_or_default();
+    Ok(notes.lines().find_map(|line| line.strip_prefix("E:ID_MODEL=").map(str::to_owned)))
 }
 
 /// The devices of a class that hang on a USB device itself, not on one behind it, which would be a hub's.

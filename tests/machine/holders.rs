@@ -2,7 +2,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 
-use virt_tailor::host::{DevT, DeviceNode, HeldBy, NodeKind, Root, device_nodes, holders, process};
+use virt_tailor::host::{DevT, DeviceNode, NodeKind, Root, device_nodes, holders, process};
 
 use crate::{Tree, address};
 
@@ -80,10 +80,7 @@ fn a_process_that_holds_a_device_file() {
     };
     let held = of_child(&[zero.clone(), full.clone()]);
     let [held] = held.as_slice() else { panic!("{held:?}") };
-    assert_eq!(
-        (held.node.clone(), held.by, held.process.comm.as_str()),
-        (full.clone(), HeldBy::Descriptor(0), "sleep")
-    );
+    assert_eq!((held.node.clone(), held.descriptor, held.process.comm.as_str()), (full.clone(), 0, "sleep"));
     assert_eq!(Some(held.process.clone()), process(&Root::new("/"), child.0.id()).unwrap());
     assert_eq!(of_child(&[zero]), []);
     // The same number among block devices is another device.

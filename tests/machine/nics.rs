@@ -80,7 +80,7 @@ fn addresses_and_routes_from_the_texts() {
 fn ports_children_and_virtual_functions() {
     let text =
         nic("eth0", 2, NIC, "master -> ../../../../virtual/net/bond0\nupper_bond0 -> ../x\nupper_eth0.5 -> ../x")
-            + &format!("[sys/devices/pci0000:00/{NIC}]\nsriov_numvfs = 4\n")
+            + &format!("[sys/devices/pci0000:00/{NIC}]\nvirtfn0 -> ../x\nvirtfn1 -> ../y\n")
             + &made_up("bond0", 3, "uevent = DEVTYPE=bond\nlower_eth0 -> ../x")
             + &made_up("eth0.5", 4, "uevent = DEVTYPE=vlan\nlower_eth0 -> ../x");
     let tree = tree(&text, &["eth0", "bond0", "eth0.5"]);
@@ -90,7 +90,7 @@ fn ports_children_and_virtual_functions() {
         [
             Role::Port { link: link(), master: "bond0".to_owned() },
             Role::Child { link: link(), child: "eth0.5".to_owned() },
-            Role::VirtualFunctions { count: 4 },
+            Role::VirtualFunctions { count: 2 },
         ]
     );
     let nics = Nics::read(&tree.root()).unwrap();

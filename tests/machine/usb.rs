@@ -51,8 +51,13 @@ fn the_only_keyboard() {
     let made_up = text.clone() + &input("input9", "devices/virtual", KEYS, "0");
     assert!(Usb::read(&Tree::new(&made_up).root()).unwrap().only_keyboards(address(FIRST)));
     // Another USB keyboard on the other controller, of which there is no driver.
-    let second = text + &device(SECOND, "usb2", "2-1", ("03", "01", "01"), "");
-    assert!(!Usb::read(&Tree::new(&second).root()).unwrap().only_keyboards(address(FIRST)));
+    let second = |driver: &str| {
+        text.clone()
+            + &device(SECOND, "usb2", "2-1", ("03", "01", "01"), "").replace("driver -> ../../x/usbhid\n", driver)
+    };
+    let only = |text: &str| Usb::read(&Tree::new(text).root()).unwrap().only_keyboards(address(FIRST));
+    assert!(!only(&second("")), "it may be one");
+    assert!(only(&second("driver -> ../../x/usbhid\n")), "a driver found none");
 }
 
 #[test]

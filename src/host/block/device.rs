@@ -170,6 +170,11 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
     let udev = |key: &str| {
         udev.lines().find_map(|line| line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
     };
+    // Only virtio has `serial` here, and asks the device for it; so last.
+    let mut serial = disk_text(&["device/serial"])?.or_else(|| udev("ID_SERIAL_SHORT"));
+    if serial.is_none() {
+        serial = disk_text(&["serial"])?;
+    }
     Ok(Some(BlockDevice {
         number,
         size: sectors.saturating_mul(SECTOR),
@@ -183,7 +188,7 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
         bcache: root.has(folder.join("bcache")) && !name.starts_with("bcache"),
         removable: root.text(disk.join("removable"))?.as_deref() == Some("1"),
         read_only: is_set("ro")?,
-        serial: disk_text(&["serial", "device/serial"])?.or_else(|| udev("ID_SERIAL_SHORT")),
+        serial,
         wwid: disk_text(&["wwid", "device/wwid"])?,
         model: disk_text(&["device/model"])?,
         udev_type: udev("ID_FS_TYPE"),
