@@ -90,3 +90,19 @@ fn a_process_that_holds_a_device_file() {
     assert!(holders(&Root::new("/"), &[full]).unwrap().found.iter().all(|holder| holder.process.pid != pid));
     assert_eq!(process(&Root::new("/"), pid).unwrap(), None);
 }
+
+#[test]
+fn a_dead_process_nobody_waited_for_stops_no_view() {
+    let mut child = Command::new("true").spawn().unwrap();
+    // Until it is dead, without waiting for it in the sense of the kernel.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+    nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), flags).unwrap();
+    let root = Root::new("/");
+    assert_eq!(process(&root, child.id()).unwrap().unwrap().comm, "true");
+    let found = holders(&root, &[node("/dev/null")]).unwrap();
+    assert!(found.found.iter().all(|holder| holder.process.pid != child.id()));
+    assert!(found.unseen.iter().all(|process| process.pid != child.id()));
+    virt_tailor::host::block::Blocks::read(&root).unwrap();
+    child.wait().unwrap();
+}
