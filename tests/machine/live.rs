@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use virt_tailor::host::block::{BlockKind, Blocks, What};
+use virt_tailor::host::block::{BlockKind, Blocks, Use, What};
 use virt_tailor::host::nics::{Address, LinkKind, Nics, Source};
 use virt_tailor::host::signature::signatures;
 use virt_tailor::host::usb::Usb;
@@ -26,6 +27,19 @@ fn every_view_reads_this_machine() {
     // Other tests make devices meanwhile.
     for name in before.iter().filter(|name| after.contains(name) && class.join(name).join("dev").exists()) {
         assert!(blocks.device(name.to_str().unwrap()).is_some(), "{name:?}");
+    }
+    // What `/` stands on is in use, and so is the function beneath, if there is one.
+    let number = std::fs::metadata("/").unwrap().dev();
+    let number = format!("{}:{}", nix::sys::stat::major(number), nix::sys::stat::minor(number));
+    if let Some(disk) = blocks.devices.iter().find(|device| device.number.to_string() == number) {
+        let is_root = |used: &Use| matches!(&used.what, What::Mounted { at, .. } if at == Path::new("/"));
+        assert!(blocks.uses_of(&disk.name).iter().any(is_root), "{disk:?}");
+        for function in &disk.functions {
+            assert!(blocks.uses(*function).iter().any(is_root), "{function}");
+        }
+        eprintln!("/ stands on {} of {:?}", disk.name, disk.functions);
+    } else {
+        eprintln!("/ stands on no block device of its own");
     }
     Usb::read(&here()).unwrap();
     let nics = Nics::read(&here()).unwrap();
