@@ -1,14 +1,11 @@
 //! Who holds device files. No device is ever opened to find out: `/dev/vfio/N` has a single opener, and others wake up or reset.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::device::{DevT, DeviceNode, NodeKind};
 use super::error::HostError;
-use super::folder::{is_gone, read_error};
 use super::mounts::{self, MountLine};
 use super::process::{Process, alive, file, is_denied, pids, process};
 use super::root::Root;
@@ -32,18 +29,8 @@ pub struct Holder {
     pub process: Process,
     /// What; the name is that of the node asked for.
     pub node: DeviceNode,
-    /// How: through a descriptor, or a mapping alone.
-    pub by: HeldBy,
-}
-
-/// How a device file is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HeldBy {
-    /// An open descriptor; of several the lowest.
-    Descriptor(u32),
-    /// Memory mapped from it, the descriptor closed.
-    Mapping,
+    /// The open descriptor; of several the lowest.
+    pub descriptor: u32,
 }
 
 /// File systems that may ask another machine, or a process that does not answer, before they say anything about a file.
@@ -51,12 +38,13 @@ const REMOTE: [&str; 13] =
     ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "afs", "lustre", "gpfs", "beegfs", "glusterfs", "ocfs2"];
 
 /// What one process holds.
-type Held<'a> = Vec<(&'a DeviceNode, HeldBy)>;
+type Held<'a> = Vec<(&'a DeviceNode, u32)>;
 
 /// Searches the processes of the machine for holders of these device files, by device number.
 ///
 /// Processes that come or go meanwhile may be missed: who decides by the answer asks again right before acting. A thread that has left
-/// its process's table of files (CLONE_FILES undone) is not looked at.
+/// its process's table of files (CLONE_FILES undone) is not looked at, nor is memory mapped from a device whose descriptor is closed:
+/// `maps` waits for the process's lock of its memory, and whoever hangs on a device may hold that for ever.
 ///
 /// # Errors
 ///
@@ -68,8 +56,7 @@ pub fn holders(root: &Root, nodes: &[DeviceNode]) -> Result<Holders, HostError> 
     }
     for pid in pids(root)? {
         let mut held = Vec::new();
-        let seen = descriptors(root, pid, nodes, &mut held).and_then(|()| mappings(root, pid, nodes, &mut held));
-        let denied = match seen {
+        let denied = match descriptors(root, pid, nodes, &mut held) {
             Ok(()) => false,
             Err(error) if is_denied(&error) => true,
             Err(error) => return Err(error),
@@ -78,7 +65,11 @@ pub fn holders(root: &Root, nodes: &[DeviceNode]) -> Result<Holders, HostError> 
             continue;
         }
         let Some(process) = process(root, pid)? else { continue };
-        let holder = |(node, by): (&DeviceNode, HeldBy)| Holder { process: process.clone(), node: node.clone(), by };
+        let holder = |(node, descriptor): (&DeviceNode, u32)| Holder {
+            process: process.clone(),
+            node: node.clone(),
+            descriptor,
+        };
         holders.found.extend(held.into_iter().map(holder));
         if denied {
             holders.unseen.push(process);
@@ -110,41 +101,18 @@ fn descriptors<'a>(root: &Root, pid: u32, nodes: &'a [DeviceNode], held: &mut He
                 continue;
             }
         }
-        take(&root.path(&path), HeldBy::Descriptor(descriptor), nodes, held);
+        take(&root.path(&path), descriptor, nodes, held);
     }
     Ok(())
 }
 
-/// Adds what of the nodes a process has mapped. Read line by line: a process may have tens of thousands of mappings.
-fn mappings<'a>(root: &Root, pid: u32, nodes: &'a [DeviceNode], held: &mut Held<'a>) -> Result<(), HostError> {
-    let path = root.path(file(pid, "maps"));
-    let read = File::open(&path).and_then(|maps| {
-        for line in BufReader::new(maps).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            // `start-end perms offset dev inode path`; only what is called like a device is worth a look.
-            let mut fields = line.split_ascii_whitespace();
-            if let (Some(range), Some(path)) = (fields.next(), fields.nth(4))
-                && path.starts_with("/dev/")
-            {
-                take(&root.path(file(pid, "map_files").join(range)), HeldBy::Mapping, nodes, held);
-            }
-        }
-        Ok(())
-    });
-    match read {
-        Err(source) if is_gone(&source) => Ok(()),
-        read => alive(read.map(Some).map_err(|source| read_error(&path, source))).map(|_| ()),
-    }
-}
-
 /// Adds the node that a magic link leads to, unless the process is known to hold it.
-fn take<'a>(link: &Path, by: HeldBy, nodes: &'a [DeviceNode], held: &mut Held<'a>) {
+fn take<'a>(link: &Path, descriptor: u32, nodes: &'a [DeviceNode], held: &mut Held<'a>) {
     let Some((kind, number)) = device_of(link) else { return };
     if let Some(node) = nodes.iter().find(|node| node.kind == kind && node.number == number)
         && !held.iter().any(|(other, _)| *other == node)
     {
-        held.push((node, by));
+        held.push((node, descriptor));
     }
 }
 

@@ -57,7 +57,7 @@ pub use exclusive::{Hold, exclusive};
 pub use facts::{Bar, HostFacts, PciFunction};
 pub use framebuffer::{FirmwareFramebuffer, MemoryRange};
 pub use groups::{Group, GroupKind, Groups, RegionKind, ReservedRegion};
-pub use holders::{HeldBy, Holder, Holders, holders};
+pub use holders::{Holder, Holders, holders};
 pub use iommu::{InterruptRemapping, Iommu, IommuState, IommuVendor};
 pub use kernel::{Kernel, Lockdown};
 pub use locked::{driver_override, sriov_numvfs};

@@ -149,14 +149,12 @@ fn by_the_makers_own_tools() {
         ("mkfs.ntfs", &["-F", "-q"], "ntfs"),
         ("mkfs.exfat", &[], "exfat"),
         ("mkfs.f2fs", &["-q"], "f2fs"),
-        ("mkfs.bfs", &[], "bfs"),
-        ("mkfs.cramfs", &[], "cramfs"),
         ("mkfs.minix", &[], "minix"),
         ("mkswap", &["-q"], "swap"),
     ];
     let folder = tempfile::tempdir().unwrap();
     let mut ran = Vec::new();
-    for (tool, arguments, name) in tools.iter().filter(|(tool, ..)| !["mkfs.bfs", "mkfs.cramfs"].contains(tool)) {
+    for (tool, arguments, name) in tools {
         let path = sparse(folder.path(), tool, 512 << 20);
         match Command::new(tool).args(*arguments).arg(&path).output() {
             Ok(output) => {
@@ -168,6 +166,8 @@ fn by_the_makers_own_tools() {
         }
     }
     println!("ran: {}", ran.join(", "));
+    // Every Linux has it.
+    assert!(ran.contains(&"mkswap"));
 }
 
 /// libblkid agrees that there is something, wherever it knows the mark without a checksum.
@@ -177,7 +177,6 @@ fn libblkid_says_the_same_of_what_it_checks_no_further() {
     let cases: &[(&str, i64, &[u8])] = &[
         ("crypto_LUKS", 0, b"LUKS\xba\xbe\0\x01"),
         ("DM_snapshot_cow", 0, b"SnAp"),
-        ("jfs", 0x8000, b"JFS1"),
         ("ceph_bluestore", 0, b"bluestore block device"),
         ("VMFS_volume_member", 0x10_0000, b"\x0d\xd0\x01\xc0"),
         ("lsi_mega_raid_member", -512, b"$XIDE$"),
@@ -194,7 +193,7 @@ fn libblkid_says_the_same_of_what_it_checks_no_further() {
         }
         assert_eq!(names(&path), [*name]);
         match Command::new("blkid").args(["-p", "-o", "value", "-s", "TYPE"]).arg(&path).output() {
-            Ok(output) => println!("{name}: blkid says {:?}", String::from_utf8_lossy(&output.stdout).trim()),
+            Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), *name),
             Err(error) => println!("blkid did not run: {error}"),
         }
     }

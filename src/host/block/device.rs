@@ -7,6 +7,7 @@ use super::super::error::HostError;
 use super::super::place::{functions_on, last, resolve};
 use super::super::root::Root;
 use super::super::values;
+use super::dm::{Dm, dm};
 use super::mount::Mount;
 use crate::base::PciAddress;
 
@@ -90,36 +91,6 @@ pub enum BlockKind {
     Memory,
 }
 
-/// A device-mapper device.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase", tag = "dm")]
-pub enum Dm {
-    /// A logical volume, or an inner part of one.
-    Lvm {
-        /// Volume group.
-        group: String,
-        /// Logical volume.
-        volume: String,
-    },
-    /// A disk with several paths.
-    Multipath {
-        /// The map's name.
-        name: String,
-    },
-    /// An encrypted device.
-    Crypt {
-        /// The map's name.
-        name: String,
-    },
-    /// Something else: a partition of a map, BIOS RAID, VDO, Stratis.
-    Other {
-        /// The map's name.
-        name: String,
-        /// The map's uuid; its beginning says what it is.
-        uuid: String,
-    },
-}
-
 impl BlockDevice {
     /// The PCI function nearest to the device; of several paths the one that was found last.
     pub fn function(&self) -> Option<PciAddress> {
@@ -170,6 +141,11 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
     let udev = |key: &str| {
         udev.lines().find_map(|line| line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
     };
+    // Only virtio has `serial` here, and asks the device for it; so last.
+    let mut serial = disk_text(&["device/serial"])?.or_else(|| udev("ID_SERIAL_SHORT"));
+    if serial.is_none() {
+        serial = disk_text(&["serial"])?;
+    }
     Ok(Some(BlockDevice {
         number,
         size: sectors.saturating_mul(SECTOR),
@@ -183,7 +159,7 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
         bcache: root.has(folder.join("bcache")) && !name.starts_with("bcache"),
         removable: root.text(disk.join("removable"))?.as_deref() == Some("1"),
         read_only: is_set("ro")?,
-        serial: disk_text(&["serial", "device/serial"])?.or_else(|| udev("ID_SERIAL_SHORT")),
+        serial,
         wwid: disk_text(&["wwid", "device/wwid"])?,
         model: disk_text(&["device/model"])?,
         udev_type: udev("ID_FS_TYPE"),
@@ -223,37 +199,6 @@ fn kind(root: &Root, name: &str, folder: &Path, partition: bool) -> Result<Block
         return Ok(BlockKind::Rom);
     }
     Ok(BlockKind::Disk)
-}
-
-/// A device-mapper device by its uuid, whose beginning names the program that made it (lvm2: lib/misc/lvm-string.h, UUID_PREFIX;
-/// multipath-tools: libmultipath/defaults.h; cryptsetup: lib/utils_dm.h).
-fn dm(name: String, uuid: String) -> Dm {
-    if uuid.starts_with("LVM-") {
-        let (group, volume) = lvm_names(&name);
-        Dm::Lvm { group, volume }
-    } else if uuid.starts_with("mpath-") {
-        Dm::Multipath { name }
-    } else if uuid.starts_with("CRYPT-") {
-        Dm::Crypt { name }
-    } else {
-        Dm::Other { name, uuid }
-    }
-}
-
-/// Volume group and volume in a map's name: joined by one dash, dashes inside doubled (lvm2: lib/misc/lvm-string.c, dm_build_dm_name).
-fn lvm_names(name: &str) -> (String, String) {
-    let bytes = name.as_bytes();
-    let mut at = 0;
-    while let Some(found) = name.get(at..).and_then(|rest| rest.find('-')) {
-        let dash = at + found;
-        if bytes.get(dash + 1) == Some(&b'-') {
-            at = dash + 2;
-            continue;
-        }
-        let undouble = |part: &str| part.replace("--", "-");
-        return (undouble(&name[..dash]), undouble(&name[dash + 1..]));
-    }
-    (name.to_owned(), String::new())
 }
 
 /// Adds the functions beneath NVMe disks that stand in a subsystem instead of below one controller.
@@ -297,31 +242,5 @@ pub(super) fn find_backing(devices: &mut [BlockDevice], init: &[Mount]) {
             Some(name) => vec![name.to_owned()],
             None => super::mount::devices_of(Path::new(backing), init),
         };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volume_group_and_volume_in_a_name() {
-        for (name, group, volume) in [
-            ("vg-root", "vg", "root"),
-            ("my--vg-my--lv", "my-vg", "my-lv"),
-            ("a---b", "a-", "b"),
-            ("vg-pool_tdata", "vg", "pool_tdata"),
-        ] {
-            assert_eq!(lvm_names(name), (group.to_owned(), volume.to_owned()), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_map_by_its_uuid() {
-        let kind = |uuid: &str| dm("m".to_owned(), uuid.to_owned());
-        assert!(matches!(kind("LVM-abc"), Dm::Lvm { .. }));
-        assert!(matches!(kind("mpath-3600"), Dm::Multipath { .. }));
-        assert!(matches!(kind("CRYPT-LUKS2-1-m"), Dm::Crypt { .. }));
-        assert!(matches!(kind("part1-mpath-3600"), Dm::Other { .. }));
     }
 }

@@ -1,13 +1,15 @@
 //! Block devices, and what stands on them: mounts in every mount namespace, swap, and the stacks of dm, md, loop and the rest.
 
 mod device;
+mod dm;
 mod mount;
 mod stack;
 mod swap;
 
 use std::path::Path;
 
-pub use device::{BlockDevice, BlockKind, Dm};
+pub use device::{BlockDevice, BlockKind};
+pub use dm::Dm;
 pub use mount::Mount;
 pub use stack::{Use, What};
 pub use swap::Swap;

@@ -10,7 +10,8 @@ use super::super::mounts::{MountLine, parse};
 use super::super::process::{alive, file, is_denied, pids};
 use super::super::root::Root;
 use super::Pooled;
-use super::device::{BlockDevice, BlockKind, Dm};
+use super::device::{BlockDevice, BlockKind};
+use super::dm::Dm;
 
 /// A mount that stands on a block device.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

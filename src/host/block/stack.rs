@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::Blocks;
-use super::device::{BlockDevice, BlockKind, Dm};
+use super::device::{BlockDevice, BlockKind};
+use super::dm::Dm;
 use crate::base::PciAddress;
 
 /// A reason not to take a disk away.

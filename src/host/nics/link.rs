@@ -47,7 +47,7 @@ pub struct Link {
     /// Routes over it.
     pub routes: Vec<Route>,
     /// How many virtual functions its function has now.
-    pub virtual_functions: u32,
+    pub virtual_functions: usize,
     /// If its function is a virtual one: the physical function.
     pub physical_function: Option<PciAddress>,
 }
@@ -114,7 +114,8 @@ fn link(root: &Root, name: &str, folder: &Path, tables: &Tables) -> Result<Optio
     };
     let (virtual_functions, physical_function) = match &function {
         Some(function) => (
-            root.value(function.join("sriov_numvfs"), "a number", values::number)?.unwrap_or_default(),
+            // Not by `sriov_numvfs`: reading that waits for the device's lock, which a hung unbind holds (kernel: drivers/pci/iov.c).
+            root.names(function)?.iter().filter(|name| name.starts_with("virtfn")).count(),
             root.link_name(function.join("physfn"))?.and_then(|name| name.parse().ok()),
         ),
         None => (0, None),

@@ -50,11 +50,28 @@ pub(super) fn read(root: &Root) -> Result<Option<Tables>, HostError> {
     thread.and_then(|thread| thread.join().map_err(gone)?).map_err(|source| read_error(&path, source))
 }
 
+/// NLM_F_DUMP_INTR: something changed while the kernel was listing, so that entries may be missing (kernel: include/uapi/linux/netlink.h).
+const INTERRUPTED: u16 = 0x10;
+
+/// How often a list that changed meanwhile is asked for.
+const ATTEMPTS: u32 = 8;
+
 /// Everything, from the namespace of the calling thread.
 fn dump() -> io::Result<Tables> {
+    for _ in 0..ATTEMPTS {
+        if let Some(tables) = dump_once()? {
+            return Ok(tables);
+        }
+    }
+    Err(io::Error::other("addresses and routes change faster than they can be listed"))
+}
+
+/// Everything; `None` if it changed meanwhile.
+fn dump_once() -> io::Result<Option<Tables>> {
+    let mut whole = true;
     let mut tables =
         Tables { addresses: Vec::new(), routes: Vec::new(), unplaced: Vec::new(), source: Source::Netlink };
-    ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |answer| {
+    whole &= ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |answer| {
         if let RouteNetlinkMessage::NewAddress(message) = answer {
             tables.addresses.extend(address(&message).map(|address| (On::Index(message.header.index), address)));
         }
@@ -62,17 +79,18 @@ fn dump() -> io::Result<Tables> {
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut request = RouteMessage::default();
         request.header.address_family = family;
-        ask(RouteNetlinkMessage::GetRoute(request), |answer| {
+        whole &= ask(RouteNetlinkMessage::GetRoute(request), |answer| {
             if let RouteNetlinkMessage::NewRoute(message) = answer {
                 tables.routes.extend(routes(&message));
             }
         })?;
     }
-    Ok(tables)
+    Ok(whole.then_some(tables))
 }
 
-/// Sends one request for everything of a kind, and hands out the answers.
-fn ask(request: RouteNetlinkMessage, mut take: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+/// Sends one request for everything of a kind, and hands out the answers. False if the list changed meanwhile.
+fn ask(request: RouteNetlinkMessage, mut take: impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+    let mut whole = true;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -89,9 +107,10 @@ fn ask(request: RouteNetlinkMessage, mut take: impl FnMut(RouteNetlinkMessage)) 
         while !rest.is_empty() {
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
             let length = usize::try_from(message.header.length).map_err(io::Error::other)?;
+            whole &= message.header.flags & INTERRUPTED == 0;
             match message.payload {
                 NetlinkPayload::InnerMessage(answer) => take(answer),
-                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Done(_) => return Ok(whole),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 _ => (),
             }

@@ -34,7 +34,7 @@ pub struct Nics {
     /// Whether `sys` shows the devices of PID 1's namespace. If not, it is not known which function is beneath which device, and `links`
     /// and `elsewhere` are empty: nothing can be said of any.
     pub visible: bool,
-    /// Whether the root file system comes over the network (NFS and its like, by PID 1's mount of `/`).
+    /// Whether the root file system comes over the network (NFS and its like, by PID 1's mount of `/`), or a disk does (iSCSI, NVMe).
     pub network_root: bool,
 }
 
@@ -60,8 +60,15 @@ impl Nics {
     ///
     /// [`HostError`]: the system refused, or a file holds what the kernel does not write.
     pub fn read(root: &Root) -> Result<Self, HostError> {
-        let names = text::names(root)?;
-        let visible = link::same_namespace(root, &names)?;
+        let mut names = text::names(root)?;
+        let mut visible = link::same_namespace(root, &names)?;
+        // Devices of pods come and go between two looks; another namespace stays another.
+        for _ in 0..3 {
+            if !visible {
+                names = text::names(root)?;
+                visible = link::same_namespace(root, &names)?;
+            }
+        }
         let tables = tables::read(root)?;
         let links = if visible { link::read(root, &names, &tables)? } else { Vec::new() };
         let elsewhere = if visible { elsewhere(root, &links)? } else { Vec::new() };
@@ -103,8 +110,17 @@ fn elsewhere(root: &Root, links: &[Link]) -> Result<Vec<Elsewhere>, HostError> {
     Ok(found)
 }
 
-/// Whether PID 1's `/` is a file system of the network.
+/// Whether PID 1's `/` is a file system of the network, or any disk comes over it. Over which device is not known.
 fn network_root(root: &Root) -> Result<bool, HostError> {
+    if !root.names("sys/class/iscsi_session")?.is_empty() {
+        return Ok(true);
+    }
+    let nvme = Path::new("sys/class/nvme");
+    for controller in root.names(nvme)? {
+        if matches!(root.text(nvme.join(controller).join("transport"))?.as_deref(), Some("tcp" | "rdma")) {
+            return Ok(true);
+        }
+    }
     let text = root.text("proc/1/mountinfo")?.unwrap_or_default();
     let top = super::mounts::parse(&text).filter(|mount| mount.at == Path::new("/")).last();
     Ok(top.is_some_and(|mount| ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph"].contains(&mount.fs.as_str())))

@@ -51,14 +51,14 @@ pub enum Role {
     /// It has virtual functions, which go when it goes.
     VirtualFunctions {
         /// How many.
-        count: u32,
+        count: usize,
     },
     /// Its device is in another network namespace, so some pod has it.
     Elsewhere {
         /// The driver bound to it.
         driver: String,
     },
-    /// The root file system comes over the network, and this device is up: it may be the one.
+    /// The root file system or a disk comes over the network, and this device is up: it may be the one.
     NetworkRoot {
         /// The device.
         link: String,

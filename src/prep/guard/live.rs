@@ -6,7 +6,7 @@ use super::site::Site;
 use super::{Allowance, Unit, function_refusals};
 use crate::base::PciAddress;
 use crate::config::node::Effective;
-use crate::host::{DeviceNode, HeldBy, Holder, Owner, Root, device_nodes, holders};
+use crate::host::{DeviceNode, Holder, Owner, Root, device_nodes, holders};
 use crate::prep::engine::Guard;
 use crate::prep::journal::Request;
 use crate::prep::step::Step;
@@ -130,9 +130,5 @@ fn said(function: PciAddress, holder: &Holder) -> String {
         Owner::Container { id } => format!(", container {}", id.get(..12).unwrap_or(id)),
         Owner::Nobody => String::new(),
     };
-    let how = match holder.by {
-        HeldBy::Descriptor(_) => "open",
-        HeldBy::Mapping => "mapped",
-    };
-    format!("{} of {function} is {how} in process {} ({}{whose})", holder.node.name, process.pid, process.comm)
+    format!("{} of {function} is open in process {} ({}{whose})", holder.node.name, process.pid, process.comm)
 }

@@ -1,11 +1,15 @@
 //! USB controllers and what hangs on them, and all keyboards and mice of a machine, wherever they hang.
 
+mod input;
+
 use std::path::Path;
 
+pub use input::Input;
+
+use super::device::DevT;
 use super::error::HostError;
 use super::place::{function_folder, functions_on, resolve};
 use super::root::Root;
-use super::values;
 use crate::base::PciAddress;
 
 /// The USB controllers, and all keyboards and mice.
@@ -40,7 +44,8 @@ pub struct UsbDevice {
     pub vendor: u16,
     /// Product id.
     pub product_id: u16,
-    /// What it calls itself; foreign text.
+    /// What it calls itself, by udev; foreign text. (The attribute `product` waits for the device's lock, which a hung unbind of the
+    /// controller holds; kernel: drivers/usb/core/sysfs.c.)
     pub product: Option<String>,
     /// Device class; 0 leaves it to the interfaces, 9 is a hub.
     pub class: u8,
@@ -68,26 +73,6 @@ pub struct UsbInterface {
     pub driver: Option<String>,
 }
 
-/// An input device.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Input {
-    /// The kernel's name: `input3`.
-    pub name: String,
-    /// What it calls itself; foreign text.
-    pub label: Option<String>,
-    /// Whether one can type on it: it has the letters.
-    pub keyboard: bool,
-    /// Whether it moves a pointer.
-    pub mouse: bool,
-    /// The PCI functions on the way to it; empty for PS/2 and for what programs made up.
-    pub functions: Vec<PciAddress>,
-    /// Whether it hangs on a PS/2 port.
-    pub ps2: bool,
-    /// Whether it is no hardware: made up by a program (uinput).
-    pub made_up: bool,
-}
-
 impl UsbInterface {
     /// Whether this is a keyboard by the boot protocol, which one need not have a driver for to know (USB HID 1.11, 4.2 and 4.3).
     pub fn is_boot_keyboard(&self) -> bool {
@@ -107,7 +92,7 @@ impl Usb {
     ///
     /// [`HostError`]: the system refused, or a file holds what the kernel does not write.
     pub fn read(root: &Root) -> Result<Self, HostError> {
-        Ok(Self { controllers: controllers(root)?, inputs: inputs(root)? })
+        Ok(Self { controllers: controllers(root)?, inputs: input::read(root)? })
     }
 
     /// The controller at this address.
@@ -121,22 +106,23 @@ impl Usb {
     /// A BMC's or KVM switch's keyboard counts, for it is one.
     pub fn only_keyboards(&self, function: PciAddress) -> bool {
         let keyboards = || self.inputs.iter().filter(|input| input.keyboard && !input.made_up);
-        let boot =
-            self.controllers.iter().any(|controller| controller.function == function && controller.has_boot_keyboard());
-        let here = boot || keyboards().any(|input| input.functions.contains(&function));
+        // A receiver for mice calls itself a keyboard, too. So elsewhere the word of an interface counts only while no driver has looked
+        // at it, which would have made an input.
+        let here = keyboards().any(|input| input.functions.contains(&function))
+            || self.boot_keyboards().any(|(other, _)| other == function);
         let elsewhere = keyboards().any(|input| !input.functions.contains(&function))
-            || self
-                .controllers
-                .iter()
-                .any(|controller| controller.function != function && controller.has_boot_keyboard());
+            || self.boot_keyboards().any(|(other, interface)| other != function && interface.driver.is_none());
         here && !elsewhere
     }
-}
 
-impl UsbController {
-    /// Whether a device on it is a keyboard by the boot protocol.
-    fn has_boot_keyboard(&self) -> bool {
-        self.devices.iter().flat_map(|device| &device.interfaces).any(UsbInterface::is_boot_keyboard)
+    /// Interfaces that are keyboards by the boot protocol, with their controllers.
+    fn boot_keyboards(&self) -> impl Iterator<Item = (PciAddress, &UsbInterface)> {
+        self.controllers.iter().flat_map(|controller| {
+            let interfaces = controller.devices.iter().flat_map(|device| &device.interfaces);
+            interfaces
+                .filter(|interface| interface.is_boot_keyboard())
+                .map(|interface| (controller.function, interface))
+        })
     }
 }
 
@@ -199,7 +185,7 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<UsbDevice>,
     Ok(Some(UsbDevice {
         vendor,
         product_id,
-        product: root.text(folder.join("product"))?,
+        product: model(root, folder)?,
         class: root.value(folder.join("bDeviceClass"), "a byte", byte)?.unwrap_or_default(),
         interfaces,
         disks: below(root, "block", folder, &name)?,
@@ -207,6 +193,13 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<UsbDevice>,
         ttys: below(root, "tty", folder, &name)?,
         name,
     }))
+}
+
+/// The model of a device in udev's notes.
+fn model(root: &Root, folder: &Path) -> Result<Option<String>, HostError> {
+    let Some(number) = root.text(folder.join("dev"))?.as_deref().and_then(DevT::parse) else { return Ok(None) };
+    let notes = root.text(format!("run/udev/data/c{number}"))?.unwrap_or_default();
+    Ok(notes.lines().find_map(|line| line.strip_prefix("E:ID_MODEL=").map(str::to_owned)))
 }
 
 /// The devices of a class that hang on a USB device itself, not on one behind it, which would be a hub's.
@@ -226,84 +219,4 @@ fn below(root: &Root, class: &str, folder: &Path, device: &str) -> Result<Vec<St
         }
     }
     Ok(found)
-}
-
-/// All keyboards and mice, by name. Other inputs (power buttons, lids, speakers) are left out.
-fn inputs(root: &Root) -> Result<Vec<Input>, HostError> {
-    let class = Path::new("sys/class/input");
-    let mut found = Vec::new();
-    for name in root.names(class)? {
-        if name.strip_prefix("input").and_then(values::number).is_none() {
-            continue;
-        }
-        let Some(folder) = resolve(root, &class.join(&name))? else { continue };
-        let bits = |kind: &str| {
-            Ok::<_, HostError>(Bits::parse(&root.text(folder.join("capabilities").join(kind))?.unwrap_or_default()))
-        };
-        let (keyboard, mouse) = (is_keyboard(&bits("key")?), is_mouse(&bits("key")?, &bits("rel")?, &bits("abs")?));
-        if keyboard || mouse {
-            let on = |what: &str| folder.components().any(|part| part.as_os_str().to_string_lossy().starts_with(what));
-            found.push(Input {
-                label: root.text(folder.join("name"))?,
-                keyboard,
-                mouse,
-                functions: functions_on(&folder),
-                ps2: on("serio"),
-                made_up: folder.starts_with("sys/devices/virtual"),
-                name,
-            });
-        }
-    }
-    Ok(found)
-}
-
-/// Keys 1 to 31, Escape to S: what systemd takes for a keyboard (systemd: src/udev/udev-builtin-input_id.c). Remote controls, buttons and mice
-/// with many buttons have not all of them.
-fn is_keyboard(keys: &Bits) -> bool {
-    (1..32).all(|key| keys.has(key))
-}
-
-/// A left button (BTN_LEFT) and two axes, relative or, in virtual machines and BMCs, absolute (kernel: include/uapi/linux/input-event-codes.h).
-fn is_mouse(keys: &Bits, relative: &Bits, absolute: &Bits) -> bool {
-    const BTN_LEFT: usize = 0x110;
-    keys.has(BTN_LEFT) && [relative, absolute].iter().any(|axes| axes.has(0) && axes.has(1))
-}
-
-/// A set of numbers as the input subsystem writes it: words in hexadecimal, the highest first (kernel: drivers/input/input.c,
-/// input_print_bitmap).
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn parse(text: &str) -> Self {
-        Self(
-            text.split_ascii_whitespace().rev().map(|word| u64::from_str_radix(word, 16).unwrap_or_default()).collect(),
-        )
-    }
-
-    fn has(&self, number: usize) -> bool {
-        // The words are longs of the kernel; it is one of 64 bits everywhere we run.
-        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keyboards_and_mice_by_what_they_can() {
-        // An AT keyboard, a PS/2 mouse, a power button, a tablet of QEMU, a mouse with a macro key.
-        let keyboard = Bits::parse("402000000 3803078f800d001 feffffdfffefffff fffffffffffffffe");
-        let mouse = Bits::parse("70000 0 0 0 0");
-        let button = Bits::parse("10000000000000 0");
-        let none = Bits::parse("0");
-        assert!(is_keyboard(&keyboard));
-        assert!(!is_mouse(&keyboard, &none, &none));
-        assert!(is_mouse(&mouse, &Bits::parse("103"), &none));
-        assert!(is_mouse(&mouse, &none, &Bits::parse("3")));
-        assert!(!is_mouse(&mouse, &none, &none));
-        for keys in [&mouse, &button, &none] {
-            assert!(!is_keyboard(keys));
-        }
-    }
 }
