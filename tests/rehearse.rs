@@ -6,6 +6,8 @@
 mod fake;
 #[path = "rehearse/golden.rs"]
 mod golden;
+#[path = "rehearse/left.rs"]
+mod left;
 #[path = "rehearse/others.rs"]
 mod others;
 #[path = "rehearse/play.rs"]

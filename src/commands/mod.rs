@@ -11,6 +11,7 @@ mod shim;
 mod sidecar;
 
 pub use failure::Failure;
+pub use output::tell;
 pub use shim::Shim;
 
 use crate::cli::{Cli, Command};
@@ -21,7 +22,10 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Mutate(args) => mutate::run(args),
         Command::Check(args) => check::run(args),
         Command::Rehearse(args) => rehearse::run(args),
-        Command::Sidecar(args) => sidecar::run(args),
+        Command::Sidecar(args) => {
+            rehearse::end_with_rehearsal()?;
+            sidecar::run(args)
+        }
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man => generate::man(),
