@@ -12,5 +12,10 @@ mod left;
 mod others;
 #[path = "rehearse/play.rs"]
 mod play;
+#[path = "rehearse/relay.rs"]
+mod relay;
+#[allow(dead_code, reason = "the sidecar's own tests need more of it")]
+#[path = "sidecar/rig.rs"]
+mod rig;
 #[path = "rehearse/samples.rs"]
 mod samples;

@@ -1,7 +1,7 @@
 //! What a rehearsal that is stopped leaves behind: nothing, whatever stops it and wherever it stands.
 
 use std::fs;
-use std::io::pipe;
+use std::io::{Write as _, pipe};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ fn signals_end_it_in_order() {
 
 #[test]
 fn a_signal_while_virsh_works_lets_it_undefine_its_domain() {
-    let held = Held::at_virsh("while [ ! -e go ]; do sleep 0.01; done\n: >gone");
+    let held = Held::at_virsh("while [ -e here ] && [ ! -e go ]; do sleep 0.01; done\n: >gone");
     held.send(Signal::SIGTERM);
     fs::write(held.hold.path().join("go"), "").unwrap();
     let (played, temporary, hold) = held.ended();
@@ -132,21 +132,41 @@ fn a_signal_while_virsh_works_lets_it_undefine_its_domain() {
 
 #[test]
 fn a_virsh_that_hangs_is_not_waited_for_for_ever() {
-    let held = Held::at_virsh("exec sleep 1000");
+    let held = Held::at_virsh("exec sleep 100");
     held.send(Signal::SIGINT);
     let (played, temporary, _) = held.ended();
     assert_eq!(played.code, Some(130), "{played:?}");
     assert_nothing_left(&temporary);
 }
 
+/// The profile that it waits for comes only after somebody has put files of his own beside its socket.
+#[test]
+fn stray_files_beside_our_own_sidecar_change_nothing() {
+    let plain = run(&mut command("plain.pass1.xml", "plain"));
+    let mut held = Held::at_the_start();
+    let [folder] = <[PathBuf; 1]>::try_from(entries(held.temporary.path())).unwrap();
+    let sockets = folder.join("s");
+    fs::create_dir(sockets.join("empty")).unwrap();
+    for stray in ["file", ".lock", "hook-sidecar-0/a.log", "hook-sidecar-0/a.sock", "hook-sidecar-0/.tmp"] {
+        fs::write(sockets.join(stray), "x").unwrap();
+    }
+    let mut profile = held.profile.take().unwrap();
+    let text = "{apiVersion: virt-tailor.io/v1alpha1, kind: DomainProfile, metadata: {name: held}, spec: {}}";
+    profile.write_all(text.as_bytes()).unwrap();
+    drop(profile);
+    let (played, temporary, _) = held.ended();
+    assert_eq!((played.code, played.err.as_str(), played.out), (Some(0), "", plain.out));
+    assert_nothing_left(&temporary);
+}
+
 /// Nobody can tidy up after SIGKILL: the sidecar ends by itself, the folder stays.
 #[test]
 fn a_killed_rehearsal_takes_its_sidecar_with_it() {
-    let virsh = "while [ ! -e go ]; do sleep 0.01; done";
+    let virsh = "while [ -e here ] && [ ! -e go ]; do sleep 0.01; done";
     for held in [Held::at_the_start(), Held::at_virsh(virsh)] {
         held.send(Signal::SIGKILL);
         fs::write(held.hold.path().join("go"), "").unwrap();
-        let (played, temporary, _) = held.ended();
+        let (played, temporary, _hold) = held.ended();
         assert_eq!(played.code, None, "{played:?}");
         let gone = within(|| processes(temporary.path()).is_empty().then_some(()));
         assert!(gone.is_some(), "{:?}", processes(temporary.path()));
