@@ -1,12 +1,15 @@
-//! Profiles against the published JSON Schema, read by somebody else's validator.
+//! Documents against JSON Schemas, read by somebody else's validator: profiles against the published one, KubeVirt's objects against
+//! KubeVirt's (see `tests/data/schemas`).
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use virt_tailor::config::domain_profile_schema;
 
-use crate::files::objects;
+use crate::files::{document, example, objects, text};
+use crate::kinds::is_kubernetes;
 
 /// A Python that has the validator: the first of the path may be another than the system's.
 fn python() -> &'static str {
@@ -18,10 +21,10 @@ fn python() -> &'static str {
 }
 
 /// What the validator finds wrong.
-fn errors(documents: &Value) -> String {
+fn errors(schema: &Value, documents: &Value) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/schema.py");
     let mut child = Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let input = json!({ "schema": domain_profile_schema(), "documents": documents });
+    let input = json!({ "schema": schema, "documents": documents });
     child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
@@ -42,9 +45,81 @@ fn profiles_are_valid_by_the_published_schema() {
         }
     }
     assert!(profiles.len() >= 5, "only {}", profiles.len());
-    assert_eq!(errors(&Value::Array(profiles)), "");
+    let schema = json!(domain_profile_schema());
+    assert_eq!(errors(&schema, &Value::Array(profiles)), "");
     // And it would have said so.
     let wrong = json!([{ "name": "wrong", "document": { "apiVersion": "virt-tailor.io/v1alpha1", "kind": "DomainProfile",
         "metadata": { "name": "wrong" }, "spec": { "viommu": { "modle": "intel" } } } }]);
-    assert!(errors(&wrong).starts_with("wrong: "));
+    assert!(errors(&schema, &wrong).starts_with("wrong: "));
+}
+
+/// The schema of a kind of KubeVirt's.
+fn schema(kind: &str) -> Value {
+    let file = if kind == "Plugin" { "plugin.json" } else { "kubevirt.json" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schemas").join(file);
+    let mut schema: Value = serde_json::from_str(&text(&path)).unwrap();
+    if kind != "Plugin" {
+        schema["$ref"] = json!(format!("#/$defs/V1{kind}"));
+    }
+    schema
+}
+
+/// What KubeVirt's schema says to an object.
+fn said(name: &str, object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap();
+    errors(&schema(kind), &json!([{ "name": name, "document": object }]))
+}
+
+#[test]
+#[ignore = "needs Python with jsonschema"]
+fn manifests_are_valid_by_kubevirts_schemas() {
+    for (kind, version, count) in [
+        ("VirtualMachine", "kubevirt.io/v1", 6),
+        ("KubeVirt", "kubevirt.io/v1", 1),
+        ("Plugin", "plugin.kubevirt.io/v1alpha1", 1),
+    ] {
+        let of_kind = objects().into_iter().filter(|(_, object)| object["kind"] == kind);
+        let documents: Vec<Value> = of_kind
+            .inspect(|(path, object)| assert_eq!(object["apiVersion"], version, "{}", path.display()))
+            .map(|(path, object)| json!({ "name": path, "document": object }))
+            .collect();
+        assert_eq!(documents.len(), count, "{kind}");
+        assert_eq!(errors(&schema(kind), &Value::Array(documents)), "");
+    }
+    // Every other document is of a kind that other tests know.
+    for (path, object) in objects() {
+        let kind = object["kind"].as_str().unwrap();
+        let known = ["VirtualMachine", "KubeVirt", "Plugin", "DomainProfile"];
+        assert!(known.contains(&kind) || is_kubernetes(kind), "{}: {kind}", path.display());
+    }
+}
+
+/// And these would have been seen.
+#[test]
+#[ignore = "needs Python with jsonschema"]
+fn slips_in_manifests_are_not_valid() {
+    let vm = document(&example("dpdk-worker/vm.yaml"));
+    let cluster = document(&example("enable-sidecar/kubevirt.yaml"));
+    let plugin = document(&example("plugin-route/plugin.yaml"));
+    let domain = "/spec/template/spec/domain";
+    for (object, place, value) in [
+        (&vm, format!("{domain}/cpu"), json!({ "core": 6 })),
+        (&vm, format!("{domain}/cpu/cores"), json!("6")),
+        (&vm, format!("{domain}/devices/hostDevices/0"), json!({ "deviceName": "intel.com/vfs" })),
+        (&vm, format!("{domain}/devices/interfaces/0"), json!({ "name": "default", "masquerate": {} })),
+        (&vm, format!("{domain}/memory/hugepages"), json!({ "size": "1Gi" })),
+        (&vm, "/spec/template/spec/volumes/1/cloudInitNoCloud".to_owned(), json!({ "userdata": "" })),
+        (&vm, "/spec/template".to_owned(), json!({ "specs": {} })),
+        (&cluster, "/spec/configuration/permittedHostDevices".to_owned(), json!({ "pciDevices": [] })),
+        (&cluster, "/spec/configuration/developerConfiguration/featureGates".to_owned(), json!("Sidecar")),
+        (&plugin, "/spec/domainHooks/0/failureStrategy".to_owned(), json!("Abort")),
+        (&plugin, "/spec/domainHooks/0/sidecar/socketPath".to_owned(), json!("/run/virt-tailor.sock")),
+        (&plugin, "/spec/domainHooks/0/timeout".to_owned(), json!(5)),
+        (&plugin, "/spec/domainHooks/0/sidecar".to_owned(), json!({})),
+    ] {
+        assert_eq!(said("right", object), "");
+        let mut wrong = object.clone();
+        *wrong.pointer_mut(&place).unwrap_or_else(|| panic!("{place}")) = value;
+        assert!(said("wrong", &wrong).starts_with("wrong: "), "{place}");
+    }
 }
