@@ -53,7 +53,8 @@ fn the_front_page_knows_no_message_that_the_other_page_does_not() {
 #[test]
 fn what_can_be_asked_for_is_every_section_of_the_schema() {
     let schema = serde_json::to_value(domain_profile_schema()).unwrap();
-    let known: BTreeSet<String> = schema["$defs"]["DomainProfile"]["properties"].as_object().unwrap().keys().cloned().collect();
+    let known: BTreeSet<String> =
+        schema["$defs"]["DomainProfile"]["properties"].as_object().unwrap().keys().cloned().collect();
     let rows = table(&page("README.md"), "## What can be asked for");
     let word = |text: &str| text.trim_matches(['`', ' ']).split(['[', ':']).next().unwrap().to_owned();
     let shown: BTreeSet<String> = rows.iter().flat_map(|row| row[0].split(',')).map(word).collect();
