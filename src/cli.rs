@@ -25,7 +25,9 @@ Exit codes:
   64  the request is wrong in itself (options, profile, annotation, VM)
   65  the input is no libvirt domain, or one that cannot take what is asked
   66  a file cannot be read or written
-  70  a mistake of ours")]
+  69  a program that we need does not answer (rehearse)
+  70  a mistake of ours
+ 128  and more: a signal, e.g. 130 for Ctrl-C (rehearse)")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

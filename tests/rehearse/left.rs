@@ -104,7 +104,7 @@ fn processes(folder: &Path) -> Vec<String> {
 
 fn assert_nothing_left(temporary: &TempDir) {
     assert_eq!(processes(temporary.path()), [""; 0]);
-    assert_eq!(entries(temporary.path()), [PathBuf::new(); 0]);
+    assert_eq!(entries(temporary.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
