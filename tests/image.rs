@@ -18,11 +18,13 @@ use std::process::Command;
 use rig::{LONG, PROGRAM, connect, define, entries, info, outcome, vmi, within};
 use tempfile::TempDir;
 
-/// Of the image as it is pulled.
-const MAX_IMAGE: u64 = 6_000_000;
+/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB, for a program that is
+/// the sidecar alone.
+const MAX_PULLED: u64 = 6_000_000;
 
-/// Of the binary, which is all that the image unpacks to.
-const MAX_BINARY: u64 = 6_500_000;
+/// What a node keeps on its disk: the layer unpacked, which is the binary. It may grow as the agent for nodes comes to live in the
+/// same binary; beyond this one should know what it grew by.
+const MAX_UNPACKED: u64 = 9_000_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {
@@ -95,10 +97,10 @@ async fn a_container_that_may_do_nothing_serves_and_ends() {
     let built = container.step("build");
     let (binary, id) = built.trim().split_once('\n').unwrap();
     let archive = container.folder.path().join("image.tar");
-    println!("binary {} bytes, image {} bytes, {id}", size(Path::new(binary)), size(&archive));
+    println!("unpacked {} bytes, pulled {} bytes, {id}", size(Path::new(binary)), size(&archive));
     assert!(id.starts_with("sha256:"), "{id}");
-    assert!(size(Path::new(binary)) <= MAX_BINARY);
-    assert!(size(&archive) <= MAX_IMAGE);
+    assert!(size(Path::new(binary)) <= MAX_UNPACKED);
+    assert!(size(&archive) <= MAX_PULLED);
     // What is built once more is the same.
     let first = fs::read(&archive).unwrap();
     assert_eq!(container.step("build"), built);
