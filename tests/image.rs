@@ -18,11 +18,11 @@ use std::process::Command;
 use rig::{LONG, PROGRAM, connect, define, entries, info, outcome, vmi, within};
 use tempfile::TempDir;
 
-/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB, for a program that is
-/// the sidecar alone.
+/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB;
+/// today it is 2.8.
 const MAX_PULLED: u64 = 6_000_000;
 
-/// What a node keeps on its disk: the layer unpacked, which is the binary. It may grow as the agent for nodes comes to live in the
+/// What a node keeps on its disk: the layer unpacked, which is the binary: today 5.8 MB. It may grow as the agent for nodes comes to live in the
 /// same binary; beyond this one should know what it grew by.
 const MAX_UNPACKED: u64 = 9_000_000;
 
