@@ -27,10 +27,11 @@ Exit codes:
   64  the request is wrong in itself (options, profile, annotation, VM)
   65  the input is no libvirt domain, or one that cannot take what is asked
   66  a file cannot be read or written
-  69  something on the node stands in the way, and nothing was changed; or libvirt does not answer
+  69  something on the node stands in the way, and nothing was changed; or a program that we need does not answer
   70  a mistake of ours
   74  something was begun on the node and failed; what could not be undone is named
-  75  another virt-tailor is changing the node: ask again")]
+  75  another virt-tailor is changing the node: ask again
+ 128  and more: a signal, e.g. 130 for Ctrl-C (rehearse)")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -1,17 +1,22 @@
 //! virt-tailor: parse the arguments, run one command, print one error, exit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 use virt_tailor::cli::Cli;
-use virt_tailor::commands::{self, Failure, Shim};
+use virt_tailor::commands::{self, Failure, Shim, tell};
 
 fn main() -> ExitCode {
+    // The sidecar, which answers a panic, has a hook of its own.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("virt-tailor: this is a mistake of ours, please report it: {panic}");
-        // A panic is exit code 70; the sidecar, which answers it, has a hook of its own.
-        std::process::exit(i32::from(Failure::BUG));
+        tell(format_args!("virt-tailor: this is a mistake of ours, please report it: {panic}"));
     }));
+    // Unwinding, and no exit in the hook: processes and folders of ours go on the way.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(ExitCode::from(Failure::BUG))
+}
+
+fn run() -> ExitCode {
     // KubeVirt's shim calls its hooks by the name of the program.
     if let Some(shim) = Shim::from_program_name() {
         return exit(shim.run(std::env::args_os().skip(1)));
@@ -34,7 +39,7 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("virt-tailor: {failure}");
+            tell(format_args!("virt-tailor: {failure}"));
             ExitCode::from(failure.code())
         }
     }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
+#[path = "examples/cel.rs"]
+mod cel;
 #[path = "examples/files.rs"]
 mod files;
+#[path = "examples/kinds.rs"]
+mod kinds;
 #[path = "examples/manifests.rs"]
 mod manifests;
 #[path = "examples/outputs.rs"]

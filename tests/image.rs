@@ -18,11 +18,13 @@ use std::process::Command;
 use rig::{LONG, PROGRAM, connect, define, entries, info, outcome, vmi, within};
 use tempfile::TempDir;
 
-/// Of the image as it is pulled.
-const MAX_IMAGE: u64 = 6_000_000;
+/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB;
+/// today it is 2.8.
+const MAX_PULLED: u64 = 6_000_000;
 
-/// Of the binary, which is all that the image unpacks to.
-const MAX_BINARY: u64 = 6_500_000;
+/// What a node keeps on its disk: the layer unpacked, which is the binary: today 5.8 MB. It may grow as the agent for nodes comes to
+/// live in the same binary; beyond this one should know what it grew by.
+const MAX_UNPACKED: u64 = 9_000_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {
@@ -95,10 +97,10 @@ async fn a_container_that_may_do_nothing_serves_and_ends() {
     let built = container.step("build");
     let (binary, id) = built.trim().split_once('\n').unwrap();
     let archive = container.folder.path().join("image.tar");
-    println!("binary {} bytes, image {} bytes, {id}", size(Path::new(binary)), size(&archive));
+    println!("unpacked {} bytes, pulled {} bytes, {id}", size(Path::new(binary)), size(&archive));
     assert!(id.starts_with("sha256:"), "{id}");
-    assert!(size(Path::new(binary)) <= MAX_BINARY);
-    assert!(size(&archive) <= MAX_IMAGE);
+    assert!(size(Path::new(binary)) <= MAX_UNPACKED);
+    assert!(size(&archive) <= MAX_PULLED);
     // What is built once more is the same.
     let first = fs::read(&archive).unwrap();
     assert_eq!(container.step("build"), built);
@@ -114,4 +116,47 @@ async fn a_container_that_may_do_nothing_serves_and_ends() {
     rehearse(&socket);
     assert_eq!(container.step("finish").trim(), "0");
     assert_eq!(entries(&container.hooks()), [""; 0]);
+}
+
+/// A program that stands in for a tool, for the script alone.
+fn stand_in(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// The script picks a storage only for itself: whoever goes on by hand must hear of it.
+#[test]
+fn an_image_in_another_storage_is_said_to_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = "x86_64-unknown-linux-gnu/release";
+    stand_in(
+        folder.path(),
+        "cargo",
+        &format!(
+            "while [ \"$1\" != --target-dir ]; do shift; done; mkdir -p \"$2/{binary}\"\n\
+             printf '#!/bin/sh\\n' >\"$2/{binary}/virt-tailor\"; chmod +x \"$2/{binary}/virt-tailor\""
+        ),
+    );
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let build = |works: &str, driver: Option<&str>| {
+        // Prints the driver in place of the image's id.
+        let buildah = format!("case $1 in info) {works} ;; images) echo \"driver $STORAGE_DRIVER\" ;; esac");
+        stand_in(folder.path(), "buildah", &buildah);
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("images/build"));
+        command.args(["--with", "buildah", "--tag", "registry.example/a:1"]).env("PATH", &path);
+        command.env("BUILD_DIR", folder.path().join("build")).env_remove("STORAGE_DRIVER");
+        command.envs(driver.map(|driver| ("STORAGE_DRIVER", driver)));
+        let (code, out, err) = outcome(&mut command);
+        assert_eq!(code, Some(0), "{err}");
+        (out.lines().nth(1).unwrap().to_owned(), err)
+    };
+    let (driver, said) = build("exit 1", None);
+    assert_eq!(driver, "driver vfs");
+    for line in ["  export STORAGE_DRIVER=vfs\n", "  buildah push registry.example/a:1\n"] {
+        assert!(said.contains(line), "{said}");
+    }
+    // Where the tool works, or somebody has chosen, there is nothing to say.
+    assert_eq!(build("exit 0", None), ("driver ".to_owned(), String::new()));
+    assert_eq!(build("exit 1", Some("overlay")), ("driver overlay".to_owned(), String::new()));
 }

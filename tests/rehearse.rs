@@ -6,9 +6,16 @@
 mod fake;
 #[path = "rehearse/golden.rs"]
 mod golden;
+#[path = "rehearse/left.rs"]
+mod left;
 #[path = "rehearse/others.rs"]
 mod others;
 #[path = "rehearse/play.rs"]
 mod play;
+#[path = "rehearse/relay.rs"]
+mod relay;
+#[allow(dead_code, reason = "the sidecar's own tests need more of it")]
+#[path = "sidecar/rig.rs"]
+mod rig;
 #[path = "rehearse/samples.rs"]
 mod samples;

@@ -3,13 +3,13 @@
 use crate::cli::Check;
 use crate::domain::{check, mutate};
 
-use super::{Failure, input};
+use super::{Failure, input, tell};
 
 /// Says whether a domain can take what is asked; without a request, whether libvirt could take the domain.
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let domain = input::domain(&args.inputs)?;
     if domain.is_migration_target() {
-        eprintln!("note: this is the domain of a migration target (type=\"\"); it is left as it is");
+        tell(format_args!("note: this is the domain of a migration target (type=\"\"); it is left as it is"));
         return Ok(());
     }
     let prepared = input::prepare(&args.inputs)?;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
         return Err(Failure::Broken(findings.into_iter().map(|finding| finding.message).collect()));
     }
     for note in &outcome.notes {
-        eprintln!("note: {note}");
+        tell(format_args!("note: {note}"));
     }
     Ok(())
 }

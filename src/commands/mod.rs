@@ -12,6 +12,7 @@ mod shim;
 mod sidecar;
 
 pub use failure::Failure;
+pub use output::tell;
 pub use shim::Shim;
 
 use crate::cli::{Cli, Command};
@@ -22,7 +23,10 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Mutate(args) => mutate::run(args),
         Command::Check(args) => check::run(args),
         Command::Rehearse(args) => rehearse::run(args),
-        Command::Sidecar(args) => sidecar::run(args),
+        Command::Sidecar(args) => {
+            rehearse::end_with_rehearsal()?;
+            sidecar::run(args)
+        }
         Command::Node(args) => node::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),

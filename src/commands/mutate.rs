@@ -8,7 +8,7 @@ use similar::TextDiff;
 use crate::cli::{ChangesFormat, Mutate};
 use crate::domain::{Change, Domain, Outcome, mutate};
 
-use super::{Failure, input, output};
+use super::{Failure, input, output, tell};
 
 /// Rewrites a domain.
 pub(super) fn run(args: &Mutate) -> Result<(), Failure> {
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Mutate) -> Result<(), Failure> {
     };
     if args.changes.is_none() {
         for note in &outcome.notes {
-            eprintln!("note: {note}");
+            tell(format_args!("note: {note}"));
         }
     }
     output::write(&shown, args.output.as_deref())

@@ -1,5 +1,6 @@
-//! Writing: to standard output, or a file that is replaced as a whole.
+//! Writing: to standard output, to a file that is replaced as a whole, or words to standard error.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,12 @@ pub(super) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// Says something to whoever reads standard error. Nobody may: `eprintln!` would then end the program by a panic, in the midst of
+/// what it does.
+pub fn tell(words: fmt::Arguments<'_>) {
+    let _ = io::stderr().lock().write_all(format!("{words}\n").as_bytes());
 }
 
 /// Replaces a file in one step, so that nobody ever sees half of it. A link stays one, and the file keeps its mode.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::LibvirtMode;
 use crate::kubevirt::hook::{self, CloudInit, Hook, OnError, Options};
 
-use super::{Failure, input, output};
+use super::{Failure, input, output, tell};
 
 /// A hook program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Shim {
 
     /// Answers on standard output.
     pub fn run(self, arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-        hook::tell_places_of_panics(|place| eprintln!("virt-tailor: a panic at {place}"));
+        hook::tell_places_of_panics(|place| tell(format_args!("virt-tailor: a panic at {place}")));
         let given = Given::read(arguments)?;
         if given.help {
             return output::write(format!("Usage: {}\n", self.usage()).as_bytes(), None);
@@ -46,10 +46,10 @@ impl Shim {
                 let reply = hook.define(self.needed("--domain", given.domain)?, &vmi);
                 let outcome = reply.answer?;
                 for change in &outcome.changes {
-                    eprintln!("changed {}: {} ({})", change.what, change.why, change.from);
+                    tell(format_args!("changed {}: {} ({})", change.what, change.why, change.from));
                 }
                 for note in &outcome.notes {
-                    eprintln!("note: {note}");
+                    tell(format_args!("note: {note}"));
                 }
                 output::write(&outcome.bytes, None)
             }
@@ -122,7 +122,7 @@ impl Given {
                 _ => {
                     let name = String::from_utf8_lossy(name);
                     let name: String = name.chars().take(40).collect();
-                    eprintln!("note: the option --{} is not known and is passed over", name.escape_debug());
+                    tell(format_args!("note: the option --{} is not known and is passed over", name.escape_debug()));
                     continue;
                 }
             };

@@ -153,7 +153,7 @@ fn the_patch_turns_on_what_the_scenarios_need() {
     }
 }
 
-/// READMEs name the ConfigMap, the namespace and the VM as the manifests do, and only files that are there.
+/// READMEs name the ConfigMap, the namespace and the VM as the manifests do.
 #[test]
 fn readmes_name_what_is_there() {
     for (name, _) in crate::files::SCENARIOS {
@@ -166,12 +166,35 @@ fn readmes_name_what_is_there() {
         let start = format!("virtctl --namespace {namespace} start {}\n", vm["metadata"]["name"].as_str().unwrap());
         assert!(readme.contains(&create) && readme.contains(&start), "{name}/README.md:\n{create}{start}");
     }
-    for path in all("README.md").into_iter().chain([example("../docs/kubevirt.md")]) {
-        let readme = text(&path);
-        for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let is_here = file.is_empty() || file.contains("://") || path.parent().unwrap().join(file).exists();
-            assert!(is_here, "{}: {link}", path.display());
+}
+
+/// Where a heading is linked to, as forges have it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept: String = kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == ' ').collect();
+    kept.replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let others = ["../README.md", "../docs/kubevirt.md", "../images/README.md"].map(example);
+    let mut anchors = 0;
+    for path in all("README.md").into_iter().chain(others) {
+        let page = text(&path);
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if !place.is_empty() {
+                let target = text(&target);
+                let mut headings = target.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|heading| heading == place), "{}: {link}", path.display());
+                anchors += 1;
+            }
         }
     }
+    assert!(anchors >= 5, "only {anchors}");
 }

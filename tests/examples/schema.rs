@@ -1,22 +1,26 @@
-//! Profiles against the published JSON Schema, read by somebody else's validator.
+//! Documents against JSON Schemas, read by somebody else's validator: profiles against the published one, KubeVirt's objects against
+//! KubeVirt's (see `tests/data/schemas`).
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use virt_tailor::config::domain_profile_schema;
 use virt_tailor::config::node::node_config_schema;
 
-use crate::files::{documents, objects};
+use crate::files::{document, documents, example, objects, text};
+use crate::kinds::is_kubernetes;
 
 /// A Python that has the validator: the first of the path may be another than the system's.
 fn python() -> &'static str {
+    static FOUND: OnceLock<&str> = OnceLock::new();
     let has = |python: &&str| {
         let output = Command::new(python).args(["-c", "import jsonschema"]).output();
         output.is_ok_and(|output| output.status.success())
     };
-    ["python3", "/usr/bin/python3"].into_iter().find(has).expect("no Python with jsonschema")
+    FOUND.get_or_init(|| ["python3", "/usr/bin/python3"].into_iter().find(has).expect("no Python with jsonschema"))
 }
 
 /// What the validator finds wrong.
@@ -44,11 +48,97 @@ fn profiles_are_valid_by_the_published_schema() {
         }
     }
     assert!(profiles.len() >= 5, "only {}", profiles.len());
-    assert_eq!(errors(&domain_profile_schema(), &Value::Array(profiles)), "");
+    let schema = json!(domain_profile_schema());
+    assert_eq!(errors(&schema, &Value::Array(profiles)), "");
     // And it would have said so.
     let wrong = json!([{ "name": "wrong", "document": { "apiVersion": "virt-tailor.io/v1alpha1", "kind": "DomainProfile",
         "metadata": { "name": "wrong" }, "spec": { "viommu": { "modle": "intel" } } } }]);
-    assert!(errors(&domain_profile_schema(), &wrong).starts_with("wrong: "));
+    assert!(errors(&schema, &wrong).starts_with("wrong: "));
+}
+
+/// The schema of a kind of KubeVirt's.
+fn schema(kind: &str) -> Value {
+    let file = if kind == "Plugin" { "plugin.json" } else { "kubevirt.json" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schemas").join(file);
+    let mut schema: Value = serde_json::from_str(&text(&path)).unwrap();
+    if kind != "Plugin" {
+        schema["$ref"] = json!(format!("#/$defs/V1{kind}"));
+    }
+    schema
+}
+
+/// What KubeVirt's schema says to an object.
+fn said(name: &str, object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap();
+    errors(&schema(kind), &json!([{ "name": name, "document": object }]))
+}
+
+#[test]
+#[ignore = "needs Python with jsonschema"]
+fn manifests_are_valid_by_kubevirts_schemas() {
+    for (kind, version, count) in [
+        ("VirtualMachine", "kubevirt.io/v1", 6),
+        ("KubeVirt", "kubevirt.io/v1", 1),
+        ("Plugin", "plugin.kubevirt.io/v1alpha1", 1),
+    ] {
+        let of_kind = objects().into_iter().filter(|(_, object)| object["kind"] == kind);
+        let documents: Vec<Value> = of_kind
+            .inspect(|(path, object)| assert_eq!(object["apiVersion"], version, "{}", path.display()))
+            .map(|(path, object)| json!({ "name": path, "document": object }))
+            .collect();
+        assert_eq!(documents.len(), count, "{kind}");
+        assert_eq!(errors(&schema(kind), &Value::Array(documents)), "");
+    }
+    // The VM of the front page as well.
+    let page = text(&example("../README.md"));
+    let vm = page.split("```yaml\n").find(|block| block.contains("kind: VirtualMachine")).unwrap();
+    let vm: Value = serde_saphyr::from_str(vm.split("```").next().unwrap()).unwrap();
+    assert_eq!(said("README.md", &vm), "");
+    // Every other document is of a kind that other tests know.
+    for (path, object) in objects() {
+        let kind = object["kind"].as_str().unwrap();
+        let known = ["VirtualMachine", "KubeVirt", "Plugin", "DomainProfile"];
+        assert!(known.contains(&kind) || is_kubernetes(kind), "{}: {kind}", path.display());
+    }
+}
+
+/// And these would have been seen.
+#[test]
+#[ignore = "needs Python with jsonschema"]
+fn slips_in_manifests_are_not_valid() {
+    let vm = document(&example("dpdk-worker/vm.yaml"));
+    let cluster = document(&example("enable-sidecar/kubevirt.yaml"));
+    let plugin = document(&example("plugin-route/plugin.yaml"));
+    let domain = "/spec/template/spec/domain";
+    let slips = [
+        (&vm, format!("{domain}/cpu"), json!({ "core": 6 })),
+        (&vm, format!("{domain}/cpu/cores"), json!("6")),
+        (&vm, format!("{domain}/devices/hostDevices/0"), json!({ "deviceName": "intel.com/vfs" })),
+        (&vm, format!("{domain}/devices/interfaces/0"), json!({ "name": "default", "masquerate": {} })),
+        (&vm, format!("{domain}/memory/hugepages"), json!({ "size": "1Gi" })),
+        (&vm, "/spec/template/spec/volumes/1/cloudInitNoCloud".to_owned(), json!({ "userdata": "" })),
+        (&vm, "/spec/template".to_owned(), json!({ "specs": {} })),
+        (&cluster, "/spec/configuration/permittedHostDevices".to_owned(), json!({ "pciDevices": [] })),
+        (&cluster, "/spec/configuration/developerConfiguration/featureGates".to_owned(), json!("Sidecar")),
+        (&plugin, "/spec/domainHooks/0/failureStrategy".to_owned(), json!("Abort")),
+        (&plugin, "/spec/domainHooks/0/sidecar/socketPath".to_owned(), json!("/run/virt-tailor.sock")),
+        (&plugin, "/spec/domainHooks/0/timeout".to_owned(), json!(5)),
+        (&plugin, "/spec/domainHooks/0/sidecar".to_owned(), json!({})),
+    ];
+    for kind in ["VirtualMachine", "KubeVirt", "Plugin"] {
+        let of_kind = slips.iter().filter(|(object, ..)| object["kind"] == kind);
+        let wrong = |(object, place, value): &(&Value, String, Value)| {
+            let mut wrong = (*object).clone();
+            *wrong.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value.clone();
+            json!({ "name": format!("{place} {value}"), "document": wrong })
+        };
+        let documents: Vec<Value> = of_kind.map(wrong).collect();
+        let said = errors(&schema(kind), &json!(documents));
+        for document in documents {
+            let name = document["name"].as_str().unwrap();
+            assert!(said.lines().any(|line| line.starts_with(name)), "{name}:\n{said}");
+        }
+    }
 }
 
 /// Goldens whose mistakes are in a single field or in the names of fields: what a schema can tell.
@@ -79,7 +169,7 @@ fn node_configs_are_valid_by_the_published_schema() {
         good.push(golden(name, "input.yaml"));
         good.push(golden(name, "normalised.json"));
     }
-    let schema = node_config_schema();
+    let schema = json!(node_config_schema());
     assert_eq!(errors(&schema, &Value::Array(good)), "");
     for name in SCHEMA_REFUSES {
         let wrong = Value::Array(vec![golden(name, "input.yaml")]);

@@ -3,15 +3,21 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use virt_tailor::config::Profiles;
+
 use crate::embed::Libvirt;
 use crate::inputs::data;
 
 fn rehearse(sample: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    rehearse_domain(&format!("{sample}.pass1.xml"), sample, arguments)
+}
+
+fn rehearse_domain(domain: &str, sample: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kubevirt");
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_virt-tailor"))
         .arg("rehearse")
         .arg("--domain")
-        .arg(folder.join(format!("{sample}.pass1.xml")))
+        .arg(folder.join(domain))
         .arg("--vmi")
         .arg(folder.join(format!("{sample}.vmi.json")))
         .args(arguments)
@@ -26,16 +32,25 @@ fn rehearse(sample: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
 fn with_a_real_libvirt_every_sample_starts_as_with_the_stand_in() {
     let libvirt = Libvirt::embed();
     let uri = libvirt.uri();
+    let (mut started, mut refused) = (0, 0);
     for sample in data("kubevirt", |name| name.ends_with(".pass1.xml")) {
         let name = sample.name.split('.').next().unwrap();
-        for profile in ["gpu-workstation", "dpdk-viommu"] {
-            let (code, without, _) = rehearse(name, &["--profile", profile]);
-            assert_eq!(code, Some(0), "{without}");
+        for profile in Profiles::built_in().names() {
+            let (expected, without, _) = rehearse(name, &["--profile", profile]);
             let (code, with, err) = rehearse(name, &["--profile", profile, "--connect", &uri]);
-            assert_eq!(code, Some(0), "{with}{err}");
+            assert_eq!(code, expected, "{name} with {profile}: {with}{err}");
             assert_eq!(with.replace("a real libvirt", "no libvirt"), without, "{name} with {profile}");
+            started += usize::from(code == Some(0));
+            refused += usize::from(code == Some(65));
         }
+        // A migration target is defined nowhere.
+        let target = format!("{name}.target.xml");
+        let (code, with, err) = rehearse_domain(&target, name, &["--profile", "gpu-workstation", "--connect", &uri]);
+        assert_eq!(code, Some(0), "{name}: {with}{err}");
+        assert!(with.contains("the only pass: nothing changes"), "{name}: {with}");
     }
+    // low-latency needs a CPU model that three samples do not have.
+    assert_eq!((started, refused), (21, 3));
 }
 
 #[test]

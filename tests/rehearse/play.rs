@@ -40,7 +40,11 @@ pub(crate) fn command(domain: &str, name: &str) -> Command {
 }
 
 pub(crate) fn run(command: &mut Command) -> Played {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    outcome(command.output().unwrap())
+}
+
+pub(crate) fn outcome(output: Output) -> Played {
+    let Output { status, stdout, stderr } = output;
     let err = String::from_utf8(stderr).unwrap();
     Played {
         code: status.code(),

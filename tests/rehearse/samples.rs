@@ -1,8 +1,10 @@
 //! Every sample with every built-in profile.
 
+use std::fs;
+
 use virt_tailor::config::Profiles;
 
-use crate::play::{NAMES, play, play_domain, sample};
+use crate::play::{NAMES, Played, play, play_domain, sample};
 
 /// Profiles that need a CPU model which these samples do not have.
 fn is_refused(name: &str, profile: &str) -> bool {
@@ -31,11 +33,54 @@ fn every_sample_starts_with_every_profile_or_is_refused_in_the_first_call() {
 #[test]
 fn a_migration_target_is_asked_once_and_left_alone() {
     for name in NAMES {
-        let played = play_domain(&format!("{name}.target.xml"), name, &["--profile", "gpu-workstation"]);
-        assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{name}: {played:?}");
-        assert!(played.out.contains("OnDefineDomain, the only pass: nothing changes"), "{name}: {played:?}");
-        assert!(played.out.contains("throws the answer away"), "{name}: {played:?}");
+        for profile in Profiles::built_in().names() {
+            let played = play_domain(&format!("{name}.target.xml"), name, &["--profile", profile]);
+            let what = format!("{name} with {profile}: {played:?}");
+            assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{what}");
+            assert!(played.out.contains("OnDefineDomain, the only pass: nothing changes"), "{what}");
+            assert!(played.out.contains("throws the answer away"), "{what}");
+        }
     }
+}
+
+/// Rehearses a domain that is no sample, as the VM `plain`.
+fn play_text(domain: &str, arguments: &[&str]) -> Played {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), domain).unwrap();
+    play_domain(file.path().to_str().unwrap(), "plain", arguments)
+}
+
+#[test]
+fn a_domain_of_nothing_is_no_domain() {
+    for nothing in ["", "\n", "<domain", "<domain/><domain/>"] {
+        let played = play_text(nothing, &[]);
+        assert_eq!((played.code, played.out.as_str()), (Some(65), ""), "{nothing:?}: {played:?}");
+    }
+    // A domain without anything in it is one, of a machine for which KubeVirt asks once.
+    let played = play_text("<domain/>", &["--set", "features.hideKvm=on"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert!(played.out.contains("OnDefineDomain, the only pass: "), "{played:?}");
+}
+
+/// KubeVirt sends as much as there is, and receives 4 MiB.
+#[test]
+fn a_domain_as_large_as_a_message_goes_through_or_is_refused_in_one_line() {
+    let domain = fs::read_to_string(sample("plain.pass1.xml")).unwrap();
+    // What is text to libvirt counts as much as what is not.
+    let sized = |bytes: usize| {
+        let line = "<!-- as large as a message can be -->\n";
+        let filling = line.repeat((bytes - domain.len()) / line.len());
+        domain.replacen("<devices>", &format!("{filling}<devices>"), 1)
+    };
+    // A debug build on a busy machine may need longer than virt-handler waits.
+    let patient = ["--profile", "vgpu-desktop", "--sync-limit", "600"];
+    let played = play_text(&sized((4 << 20) - (16 << 10)), &patient);
+    assert_eq!(played.code, Some(0), "{}", played.err);
+    assert!(played.out.contains("OnDefineDomain, pass 2: "), "{}", played.out);
+    let played = play_text(&sized(4 << 20), &patient);
+    assert_eq!((played.code, played.out.lines().count()), (Some(65), 2), "{}", played.err);
+    assert!(played.err.contains("desc = virt-tailor: the fitted domain has 41"), "{}", played.err);
+    assert!(played.err.contains("KubeVirt receives 4193280 at most\"\n"), "{}", played.err);
 }
 
 #[test]

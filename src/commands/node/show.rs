@@ -9,7 +9,7 @@ use crate::prep::journal::{HoldingPhase, Ledger, RecordPhase};
 
 /// A line on standard error; whoever has closed it does not want it.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "virt-tailor: {}", shown(text));
+    crate::commands::tell(format_args!("{}", shown(text)));
 }
 
 /// Shows progress, step by step.

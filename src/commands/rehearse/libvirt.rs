@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::Trouble;
+use super::virsh::{Said, Virsh};
 use crate::commands::Failure;
 use crate::domain::Domain;
 use crate::kubevirt::readback::{read_back, take_over};
@@ -47,12 +47,12 @@ pub(super) enum Libvirt<'a> {
 
 impl Libvirt<'_> {
     /// The devices of an answer as KubeVirt takes them over, in the domain that it sent.
-    pub(super) fn read_back(&self, sent: &[u8], answer: &[u8], release: Release) -> Result<String, Failure> {
+    pub(super) async fn read_back(&self, sent: &[u8], answer: &[u8], release: Release) -> Result<String, Failure> {
         let read = match self {
             Self::StandIn => read_back(sent, answer, release),
-            Self::Virsh { .. } => take_over(sent, self.define(answer)?.as_bytes(), release),
+            Self::Virsh { .. } => take_over(sent, self.define(answer).await?.as_bytes(), release),
         };
-        read.map_err(|error| Trouble::Sync(refusal(&error.to_string())).into())
+        read.map_err(not_taken)
     }
 
     /// Refuses a board whose addresses nobody here can assign.
@@ -64,16 +64,16 @@ impl Libvirt<'_> {
     }
 
     /// Whether libvirt would take an answer whose devices nobody reads back; the stand-in only knows about places.
-    pub(super) fn accepts(&self, answer: &[u8], board: Board, release: Release) -> Result<(), Failure> {
+    pub(super) async fn accepts(&self, answer: &[u8], board: Board, release: Release) -> Result<(), Failure> {
         match self {
             Self::StandIn if board != Board::Q35 => Ok(()),
-            Self::StandIn => self.read_back(answer, answer, release).map(drop),
-            Self::Virsh { .. } => self.define(answer).map(drop),
+            Self::StandIn => read_back(answer, answer, release).map(drop).map_err(not_taken),
+            Self::Virsh { .. } => self.define(answer).await.map(drop),
         }
     }
 
     /// Defines, dumps and undefines a domain under a name and a UUID that are nobody's.
-    fn define(&self, domain: &[u8]) -> Result<String, Failure> {
+    async fn define(&self, domain: &[u8]) -> Result<String, Failure> {
         let Self::Virsh { uri, folder } = self else {
             return Ok(String::new());
         };
@@ -84,14 +84,8 @@ impl Libvirt<'_> {
         // One call: a libvirt inside virsh forgets what it knows when virsh ends. The firmware's variables are the user's.
         let script =
             format!("define '{}'; dumpxml --inactive '{name}'; undefine '{name}' --keep-nvram", file.display());
-        let output = Command::new("virsh")
-            .args(["-q", "-c", uri, &script])
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| self.unusable(&missing(&error)))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let virsh = Virsh::start(uri, &script, folder).map_err(|error| self.unusable(&missing(&error)))?;
+        let Said { text, errors } = virsh.said().await.map_err(|error| self.unusable(&error.to_string()))?;
         if text.contains("<domain") {
             return Ok(text);
         }
@@ -117,6 +111,10 @@ fn missing(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "virsh is not installed".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn not_taken(error: impl ToString) -> Failure {
+    Trouble::Sync(refusal(&error.to_string())).into()
 }
 
 /// A refusal as libvirt's Go library writes it.

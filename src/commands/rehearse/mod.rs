@@ -1,10 +1,13 @@
 //! `virt-tailor rehearse`: virt-launcher played against a real sidecar process.
 
+mod folder;
 mod libvirt;
 mod process;
 mod show;
+mod signals;
 mod start;
 mod trouble;
+mod virsh;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -16,12 +19,15 @@ use crate::cli::Rehearse;
 use crate::kubevirt::launcher::{Client, Collect, CollectError, Vmi, dial};
 use crate::kubevirt::serve::ServeError;
 
-use super::{Failure, input};
+use super::{Failure, input, tell};
+use folder::Folder;
 use libvirt::Libvirt;
-use process::{Folder, Process};
+use process::Process;
 use show::{Step, say};
+use signals::Signals;
 use start::Start;
 
+pub(super) use process::end_with_rehearsal;
 pub(super) use trouble::Trouble;
 
 /// How long a sidecar may take from its answer to Shutdown until it is gone.
@@ -35,8 +41,16 @@ pub(super) fn run(args: &Rehearse) -> Result<(), Failure> {
     let vmi = Vmi::parse(&input::text(path)?).map_err(|error| Failure::Vmi { path: path.to_owned(), error })?;
     let domain = input::domain(&args.inputs)?.document().source().to_vec();
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(ServeError::Runtime)?;
-    let folder = Folder::new()?;
-    let outcome = runtime.block_on(rehearse(args, &folder, &vmi, domain));
+    let outcome = runtime.block_on(async {
+        // Signals first: from here on nothing of ours can be left behind.
+        let signals = Signals::new().map_err(ServeError::Runtime)?;
+        let folder = Folder::new()?;
+        tokio::select! {
+            biased;
+            signal = signals.first() => Err(Trouble::Stopped(signal).into()),
+            outcome = rehearse(args, &folder, &vmi, domain) => outcome,
+        }
+    });
     // A sidecar that hangs is not waited for.
     runtime.shutdown_background();
     outcome
@@ -77,7 +91,7 @@ async fn rehearse(args: &Rehearse, folder: &Folder, vmi: &Vmi, domain: Vec<u8>) 
         failed => failed,
     };
     for warning in process.iter().flat_map(Process::warnings) {
-        eprintln!("warning: the sidecar logs: {warning}");
+        tell(format_args!("warning: the sidecar logs: {warning}"));
     }
     outcome
 }

@@ -2,49 +2,36 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::{Folder, Trouble};
 use crate::cli::{Libvirt, OnError, Rehearse};
 use crate::commands::Failure;
 
 /// What KubeVirt calls the first sidecar of a VM.
 const NAME: &str = "hook-sidecar-0";
+/// In the environment of a sidecar under rehearsal: the rehearsal's process.
+const REHEARSED_BY: &str = "VIRT_TAILOR_REHEARSED_BY";
 
-/// A folder that goes when it is dropped.
-#[derive(Debug)]
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one. Its path is short: a socket's may not have more than 107 bytes.
-    pub(super) fn new() -> Result<Self, Failure> {
-        let base = std::env::temp_dir();
-        let mut attempt = 0_u32;
-        loop {
-            let path = base.join(format!("vt-{}-{attempt}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
-                Err(error) => return Err(Failure::Write { path, error }),
-            }
-        }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed is only litter.
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Has a sidecar under rehearsal end with it, even if that is killed; any other sidecar is left alone.
+///
+/// Linux sends the signal when the *thread* that started us ends: a rehearsal has only its main thread.
+pub(in crate::commands) fn end_with_rehearsal() -> Result<(), Trouble> {
+    let Some(rehearsal) = std::env::var_os(REHEARSED_BY) else {
+        return Ok(());
+    };
+    // It has nothing to save but litter in a folder that nobody looks at any more.
+    set_pdeathsig(Signal::SIGKILL).map_err(|_| Trouble::Orphan)?;
+    // It may have been gone before.
+    if rehearsal == parent_id().to_string().as_str() { Ok(()) } else { Err(Trouble::Orphan) }
 }
 
 /// A running sidecar; killed when dropped.
@@ -69,7 +56,9 @@ impl Process {
         let mut command = Command::new(&program);
         command.arg("sidecar").arg("--socket-dir").arg(&own).args(options(args));
         command.arg("--host-root").arg(args.inputs.host_root.as_deref().unwrap_or(&nothing));
-        command.env("CONTAINER_NAME", NAME);
+        command.env("CONTAINER_NAME", NAME).env(REHEARSED_BY, std::process::id().to_string());
+        // What a terminal sends to all (Ctrl-C) is for us to deal with.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = command.spawn().map_err(|error| Failure::read(&program, error))?;
         let sockets = if args.release.has_folders() { sockets } else { own };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use similar::{ChangeTag, TextDiff};
 
 use crate::base::PciAddress;
-use crate::commands::{Failure, output};
+use crate::commands::{Failure, output, tell};
 use crate::xml::{Document, Limits};
 
 /// From here on a call is too slow for comfort.
@@ -31,14 +31,14 @@ impl Step {
     /// Says how long it took.
     pub(super) fn end(self) {
         let taken = self.begin.elapsed();
-        eprintln!("time: {}: {:.1} ms", self.name, taken.as_secs_f64() * 1000.0);
+        tell(format_args!("time: {}: {:.1} ms", self.name, taken.as_secs_f64() * 1000.0));
         if taken > SLOW {
-            eprintln!(
+            tell(format_args!(
                 "warning: {} takes {:.1} s; virt-handler gives a whole start 20 s, so no step should take more than {} s",
                 self.name,
                 taken.as_secs_f64(),
                 SLOW.as_secs()
-            );
+            ));
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::libvirt::{Board, Libvirt};
 use super::show::{Step, changes, host_devices, say};
 use super::{Failure, Trouble};
+use crate::commands::tell;
 use crate::domain::Domain;
 use crate::kubevirt::launcher::{Client, CloudInitSource, Release, Vmi};
 use crate::kubevirt::readback::add_ports;
@@ -34,10 +35,10 @@ impl Start<'_> {
         let late = || Trouble::Late { seconds: begin.elapsed().as_secs_f64(), limit: self.limit.as_secs() };
         let outcome = timeout(self.limit, self.passes(domain)).await.unwrap_or_else(|_| Err(late().into()));
         if outcome.is_err() && self.has_defined.get() {
-            eprintln!(
+            tell(format_args!(
                 "warning: an earlier pass is defined in libvirt already: KubeVirt will start that domain, half made, at its next \
                  attempt, without asking any hook"
-            );
+            ));
         }
         outcome?;
         if begin.elapsed() > self.limit {
@@ -57,25 +58,25 @@ impl Start<'_> {
         self.libvirt.knows(board)?;
         if board == Board::Other {
             let answer = self.ask(&domain, "the only pass").await?;
-            self.define(&answer, board)?;
+            self.define(&answer, board).await?;
             return last(&answer);
         }
         let placeholders = placeholders(&read);
         let mut answer = self.ask(&domain, "pass 1").await?;
         let mut pass = 1;
         let mut next = if placeholders > 0 {
-            let sent = self.read_back(&domain, &answer)?;
+            let sent = self.read_back(&domain, &answer).await?;
             say(&format!(
                 "  libvirt assigns addresses; of the answer KubeVirt keeps the devices, as its structs know them, and drops \
                  {placeholders} placeholder NICs"
             ))?;
             answer = self.ask(sent.as_bytes(), "pass 2").await?;
             pass = 2;
-            self.define(&answer, board)?;
+            self.define(&answer, board).await?;
             self.reduced(&answer)?
         } else {
             // What is read back here is nowhere documented; addresses there must be, or ports would be given away twice.
-            self.read_back(self.reduced(&answer)?.as_bytes(), &answer)?
+            self.read_back(self.reduced(&answer)?.as_bytes(), &answer).await?
         };
         if self.release.adds_ports() {
             let ports = add_ports(&next, placeholders).map_err(|error| Trouble::Sync(error.to_string()))?;
@@ -86,7 +87,7 @@ impl Start<'_> {
                     ports.added
                 ))?;
                 answer = self.ask(next.as_bytes(), &format!("pass {}", pass + 1)).await?;
-                self.define(&answer, board)?;
+                self.define(&answer, board).await?;
             }
         }
         last(&answer)
@@ -110,18 +111,18 @@ impl Start<'_> {
     }
 
     /// What is read back of an answer.
-    fn read_back(&self, sent: &[u8], answer: &[u8]) -> Result<String, Failure> {
+    async fn read_back(&self, sent: &[u8], answer: &[u8]) -> Result<String, Failure> {
         let step = Step::begin("define and read back");
-        let read = self.libvirt.read_back(sent, answer, self.release.structs())?;
+        let read = self.libvirt.read_back(sent, answer, self.release.structs()).await?;
         self.has_defined.set(true);
         step.end();
         Ok(read)
     }
 
     /// Defines an answer that nobody reads back.
-    fn define(&self, answer: &[u8], board: Board) -> Result<(), Failure> {
+    async fn define(&self, answer: &[u8], board: Board) -> Result<(), Failure> {
         let step = Step::begin("define");
-        self.libvirt.accepts(answer, board, self.release.structs())?;
+        self.libvirt.accepts(answer, board, self.release.structs()).await?;
         self.has_defined.set(true);
         step.end();
         Ok(())

@@ -1,5 +1,7 @@
 //! Why a VM would not start: what its owner would see.
 
+use nix::sys::signal::Signal;
+
 use crate::commands::Failure;
 use crate::kubevirt::launcher::CollectError;
 
@@ -60,6 +62,12 @@ pub enum Trouble {
         /// Why.
         why: String,
     },
+    /// Somebody has stopped it.
+    #[error("{0} has stopped the rehearsal")]
+    Stopped(Signal),
+    /// This is a sidecar under rehearsal, and the rehearsal has ended.
+    #[error("the rehearsal that has started this sidecar is over")]
+    Orphan,
 }
 
 impl Trouble {
@@ -68,8 +76,10 @@ impl Trouble {
         match self {
             Self::NoVmi | Self::Board => Failure::USAGE,
             Self::Sidecar { code, .. } => *code,
-            Self::Pod(_) | Self::Libvirt { .. } | Self::Unreachable { .. } => Failure::UNAVAILABLE,
+            Self::Pod(_) | Self::Libvirt { .. } | Self::Unreachable { .. } | Self::Orphan => Failure::UNAVAILABLE,
             Self::Sync(_) | Self::Crash(_) | Self::Late { .. } | Self::End(_) => Failure::DATA,
+            // As a shell has it.
+            Self::Stopped(signal) => 128 + u8::try_from(*signal as i32).unwrap_or(0),
         }
     }
 }
