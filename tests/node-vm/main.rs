@@ -21,6 +21,7 @@
 // Scenarios come and go; what one of them alone needs stays.
 #![allow(dead_code, reason = "a harness for scenarios to come")]
 
+mod bind;
 mod binary;
 mod device;
 mod kernel;
