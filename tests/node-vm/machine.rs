@@ -146,8 +146,9 @@ impl Machine {
         };
         let coldplug = if self.coldplug { "yes" } else { "no" };
         let route = if self.devices.iter().any(|device| device.default_route) { "yes" } else { "" };
+        let usb = if self.devices.iter().any(Device::on_usb) { "usbhid hid_generic usb_storage sd_mod" } else { "" };
         let kernel = kernel.folder.display();
-        format!("kernel='{kernel}'\ninit={init}\ncoldplug={coldplug}\ndefault_route={route}\n")
+        format!("kernel='{kernel}'\ninit={init}\ncoldplug={coldplug}\ndefault_route={route}\nusb='{usb}'\n")
     }
 
     /// QEMU's arguments. Makes the images that the machine needs.
