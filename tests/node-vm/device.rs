@@ -164,6 +164,11 @@ impl Device {
         self
     }
 
+    /// Whether a USB driver is what it needs.
+    pub(crate) fn on_usb(&self) -> bool {
+        self.driver.starts_with("usb-")
+    }
+
     /// QEMU's arguments for it, given the number that its own root port would have and a file for its disk.
     pub(crate) fn arguments(&self, number: usize, image: Option<&Path>) -> Vec<String> {
         let name = &self.name;

@@ -6,11 +6,14 @@
 //! | [`machine`] | what can be asked for: memory, NUMA, IOMMU, firmware, PID 1 |
 //! | [`device`] | devices and where they are plugged in |
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
-//! | [`binary`] | our static binary |
+//! | [`binary`] | our static binary, and a program that holds a device as QEMU does |
+//! | [`modules`], `modules/` | drivers built against the kernel's headers: a toy in two versions, the kernel's mdev samples |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
-//! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
+//! | [`smoke`] | the machine is what was asked for, and the kernel does by hand what we are to do |
+//! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
 //!
-//! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it.
+//! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
+//! everything takes long on a busy machine: wait for what happens, never for a time.
 //! All of them are `#[ignore]`d; `tests/run` fetches what they need and includes them.
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +27,9 @@
 mod bind;
 mod binary;
 mod device;
+mod firmware;
+mod hung;
+mod iommu;
 mod kernel;
 mod limits;
 mod machine;

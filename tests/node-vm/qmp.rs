@@ -1,4 +1,4 @@
-//! QEMU's monitor: one command, one answer; events in between are kept.
+//! QEMU's monitor: one command, one answer; events in between are passed over.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(crate) struct Qmp {
     stream: BufReader<UnixStream>,
-    events: Vec<Value>,
 }
 
 impl Qmp {
     /// Greets the monitor at the other end.
     pub(crate) fn greet(stream: UnixStream) -> std::io::Result<Self> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
+        let mut qmp = Self { stream: BufReader::new(stream) };
         qmp.read()?;
         qmp.call(&json!({ "execute": "qmp_capabilities" }))?
             .map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -34,23 +33,7 @@ impl Qmp {
             if let Some(error) = answer.get_mut("error") {
                 return Ok(Err(error.take()));
             }
-            self.events.push(answer);
         }
-    }
-
-    /// Whether an event of this name about this device has come, waiting for it for a time.
-    pub(crate) fn event(&mut self, name: &str, device: &str, wait: Duration) -> std::io::Result<bool> {
-        let is_it = |event: &Value| event["event"] == name && event["data"]["device"] == device;
-        let begin = std::time::Instant::now();
-        while !self.events.iter().any(is_it) {
-            if begin.elapsed() > wait {
-                return Ok(false);
-            }
-            // An answer to a command drags every event before it along.
-            std::thread::sleep(Duration::from_millis(50));
-            let _ = self.call(&json!({ "execute": "query-status" }))?;
-        }
-        Ok(true)
     }
 
     fn read(&mut self) -> std::io::Result<Value> {

@@ -66,3 +66,41 @@ fn devices_are_there_and_can_be_bound_by_hand() {
     let running = vm.qmp(&json!({ "execute": "query-status" })).unwrap();
     assert_eq!(running["status"], "running");
 }
+
+#[test]
+#[ignore = "needs QEMU and a Debian kernel: tests/run"]
+fn slots_bridges_nodes_and_roles_are_as_asked_for() {
+    let vm = Vm::builder()
+        .numa(2)
+        .with(Device::root_port("card").no_acs())
+        .with(Device::xhci("card-usb").function("card", 0))
+        .with(Device::nvme("card-disk", Disk::Empty(64)).function("card", 1))
+        .with(Device::bridge("pci"))
+        .with(Device::hda("old0").under("pci").at("1"))
+        .with(Device::hda("old1").under("pci").at("2"))
+        .with(Device::xhci("usb"))
+        .with(Device::usb_kbd("keyboard", "usb"))
+        .with(Device::usb_storage("stick", "usb", Disk::Empty(16)))
+        .with(Device::virtio_net("uplink"))
+        .boot();
+
+    // Whatever is below a port without ACS, or a conventional bridge, is one group with it.
+    let members = |name: &str| vm.names(&format!("/sys/bus/pci/devices/{}/iommu_group/devices", vm.bdf(name)));
+    assert_eq!(members("card-usb"), [vm.bdf("card"), vm.bdf("card-usb"), vm.bdf("card-disk")]);
+    assert_eq!(members("old0"), [vm.bdf("pci"), vm.bdf("old0"), vm.bdf("old1")]);
+    assert_eq!(members("usb"), [vm.bdf("usb")]);
+
+    assert_eq!(vm.read("/sys/devices/system/node/online").as_deref(), Some("0-1"));
+    assert_eq!(vm.read("/sys/devices/system/node/node1/cpulist").as_deref(), Some("1"));
+
+    let below = |name: &str, what: &str| vm.run(&format!("ls -d /sys/bus/pci/devices/{}/{what}", vm.bdf(name)));
+    vm.run(&format!(
+        "until ls -d /sys/bus/pci/devices/{}/usb*/*/*/host*/target*/*/block/sd?; do sleep 0.1; done",
+        vm.bdf("usb")
+    ))
+    .ok();
+    assert!(below("usb", "usb*/*/*/0003:*/input/input*").ok().contains("/input/"));
+    let nic = below("uplink", "virtio*/net/*").ok();
+    let route = vm.run("ip -o route show default").ok();
+    assert_eq!(route.split(' ').skip_while(|word| *word != "dev").nth(1), nic.rsplit('/').next(), "{route}");
+}

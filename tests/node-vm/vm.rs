@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -217,6 +218,11 @@ impl Vm {
     /// Where the guest has a device, by the name that it was added with: "0000:01:00.0".
     #[track_caller]
     pub(crate) fn bdf(&self, name: &str) -> String {
+        self.plugged(name).unwrap_or_else(|| panic!("no PCI device {name}"))
+    }
+
+    /// The same, or none if it has been unplugged.
+    fn plugged(&self, name: &str) -> Option<String> {
         fn find(bus: &Value, name: &str) -> Option<String> {
             bus["devices"].as_array()?.iter().find_map(|device| {
                 if device["qdev_id"] == name {
@@ -227,8 +233,7 @@ impl Vm {
             })
         }
         let buses = self.qmp(&json!({ "execute": "query-pci" })).expect("query-pci");
-        let found = buses.as_array().unwrap().iter().find_map(|bus| find(bus, name));
-        found.unwrap_or_else(|| panic!("no PCI device {name} in {buses:#}"))
+        buses.as_array()?.iter().find_map(|bus| find(bus, name))
     }
 
     /// One command of QEMU's monitor: what it returns, or its error.
@@ -237,20 +242,31 @@ impl Vm {
         qmp.call(command).unwrap_or_else(|why| panic!("QEMU's monitor: {why}\n{}", self.console()))
     }
 
-    /// Asks the guest to give up a device, as if its slot's button were pressed.
+    /// Asks the guest to give up a device, through ACPI as QEMU does unless told; see [`Self::unplugged`] for its end.
     pub(crate) fn unplug(&self, name: &str) {
         self.qmp(&json!({ "execute": "device_del", "arguments": { "id": name } })).expect("device_del");
     }
 
-    /// Whether the guest has let go of the device within so many seconds. PCI Express hot-plug alone takes five.
+    /// Whether the guest lets go of the device within so many seconds, and QEMU takes it off its bus.
     pub(crate) fn unplugged(&self, name: &str, seconds: u64) -> bool {
-        let mut qmp = self.qmp.lock().unwrap_or_else(PoisonError::into_inner);
-        qmp.event("DEVICE_DELETED", name, Duration::from_secs(seconds)).expect("QEMU's monitor")
+        let begin = Instant::now();
+        while self.plugged(name).is_some() {
+            if begin.elapsed() > Duration::from_secs(seconds) {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        true
     }
 
     /// Puts a file into `/vt`, for anybody to run.
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
-        fs::write(self.folder.path().join("share").join(name), content).unwrap();
+        fs::write(self.share().join(name), content).unwrap();
+    }
+
+    /// Where the host has what the guest has as `/vt`.
+    pub(crate) fn share(&self) -> PathBuf {
+        self.folder.path().join("share")
     }
 
     /// What the kernel and PID 1 have said so far on the serial line, and QEMU on stderr.
@@ -296,7 +312,7 @@ impl Job<'_> {
     /// The process that runs the script, which is also its session.
     #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
-        let file = self.vm.folder.path().join(format!("share/{}.pid", self.number));
+        let file = self.vm.share().join(format!("{}.pid", self.number));
         let begin = Instant::now();
         loop {
             if let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) {
@@ -326,7 +342,7 @@ impl Job<'_> {
 
     #[track_caller]
     fn wait_within(&self, patience: Duration) -> Output {
-        let share = self.vm.folder.path().join("share");
+        let share = self.vm.share();
         let script = fs::read_to_string(share.join(format!("{}.sh", self.number))).unwrap_or_default();
         match self.vm.wait_for(&script, patience, |state| state.codes.get(&self.number).copied()) {
             Ok(code) => self.output(code),
@@ -335,7 +351,7 @@ impl Job<'_> {
     }
 
     fn output(&self, code: i32) -> Output {
-        let share = self.vm.folder.path().join("share");
+        let share = self.vm.share();
         let text = |end: &str| {
             let bytes = fs::read(share.join(format!("{}.{end}", self.number))).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
