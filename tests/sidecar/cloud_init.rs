@@ -34,16 +34,16 @@ async fn it_is_offered_when_asked_for_and_merges() {
     let owner = "#cloud-config\npassword: hunter2\n";
     let vmi = vmi("plain", &[GUEST]);
     let params = v1alpha2::PreCloudInitIsoParams {
-        cloud_init_no_cloud_source: source(owner),
+        cloud_init_no_cloud_source: source(owner).into(),
         vmi: vmi.clone().into(),
-        cloud_init_data: data(owner),
+        cloud_init_data: data(owner).into(),
     };
     let mut client = v1alpha2::callbacks_client::CallbacksClient::new(sidecar.client().await);
     let two = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
     let params = v1alpha3::PreCloudInitIsoParams {
-        cloud_init_no_cloud_source: source(owner),
+        cloud_init_no_cloud_source: source(owner).into(),
         vmi: vmi.into(),
-        cloud_init_data: data(owner),
+        cloud_init_data: data(owner).into(),
     };
     let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
     let three = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
@@ -64,9 +64,9 @@ async fn what_cannot_be_merged_is_one_line_or_left_alone() {
     let call = async |sidecar: &Sidecar, user_data: &str| {
         let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
         let params = v1alpha3::PreCloudInitIsoParams {
-            cloud_init_no_cloud_source: Vec::new(),
+            cloud_init_no_cloud_source: Vec::new().into(),
             vmi: vmi("plain", &[GUEST]).into(),
-            cloud_init_data: data(user_data),
+            cloud_init_data: data(user_data).into(),
         };
         client.pre_cloud_init_iso(params).await.map(|answer| answer.into_inner().cloud_init_data)
     };

@@ -64,8 +64,8 @@ async fn mutate(socket: &Path, domain: &str, vmi: &str, kind: &str, context: &st
     let mut client = DomainHookServiceClient::new(connect(socket).await.unwrap());
     let request = MutateDomainRequest {
         domain_type: kind.to_owned(),
-        domain: domain.into(),
-        vmi: vmi.into(),
+        domain: domain.to_owned().into(),
+        vmi: vmi.to_owned().into(),
         sidecar_context: Some(SidecarContext { invocation_context: context.to_owned() }),
     };
     let answer = client.mutate_domain(request).await?;
