@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use crate::raw::{DEFINE, Sent, call, dial};
 use crate::rig::{Sidecar, connect, define, info, sample, shutdown, vmi};
 
-/// What the container has. A program of a test build is itself several times the size of the one in the image.
-const CONTAINER: u64 = 64 << 10;
+/// What the container has beyond the program itself, in KiB: 64 MB, of which the one in the image takes six before it is called. (The
+/// program of a test build is larger, so what it takes at first is measured.)
+const ROOM: u64 = 56 << 10;
 
 /// A document of about so many bytes that is changed by what [`asking`] asks.
 fn large(bytes: usize) -> String {
@@ -49,7 +50,7 @@ async fn begin(sidecar: &Sidecar, connections: usize, streams: usize, claimed: u
 async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody() {
     let sidecar = Sidecar::start(&[]);
     let first = sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap();
-    println!("before: {} KiB", sidecar.peak());
+    let before = sidecar.peak();
     let mut flood = begin(&sidecar, 150, 4, 15 << 20).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
@@ -71,8 +72,8 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
     let answer = sidecar.define(large(2 << 20), asking()).await.unwrap();
     assert!(String::from_utf8(answer).unwrap().contains("<iommu"));
     let peak = sidecar.peak();
-    println!("with a large document: {peak} KiB");
-    assert!(peak < CONTAINER, "{peak} KiB");
+    println!("before {before}, with a large document {peak} KiB");
+    assert!(peak - before < ROOM, "{before} to {peak} KiB");
     flood.abort_all();
     while flood.join_next().await.is_some() {}
     assert!(sidecar.log().contains("no room for another connection"), "{}", sidecar.log());
@@ -81,24 +82,29 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
 #[tokio::test]
 async fn the_largest_messages_one_by_one_and_together() {
     let sidecar = Sidecar::start(&[]);
-    println!("before: {} KiB", sidecar.peak());
+    let before = sidecar.peak();
     let status = sidecar.define(sample("plain.pass1.xml"), " ".repeat(15 << 20)).await.unwrap_err();
-    println!("after a message of 15 MiB: {} KiB ({})", sidecar.peak(), status.message());
+    let one = sidecar.peak();
+    // Once in memory, and not again: neither decoding nor refusing copies it.
+    println!("before {before}, after a message of 15 MiB {one} KiB");
+    assert!(one - before < 24 << 10, "{before} to {one} KiB");
+    assert!(status.message().contains("are too many for a VirtualMachineInstance"), "{status}");
     let mut calls = JoinSet::new();
-    for _ in 0..12 {
-        calls.spawn(define(sidecar.client().await, large(3 << 20).into(), asking().into()));
+    for _ in 0..4 {
+        calls.spawn(define(sidecar.client().await, large(2 << 20).into(), asking().into()));
     }
     for answer in calls.join_all().await {
         assert!(answer.is_ok(), "{:?}", answer.err());
     }
     let peak = sidecar.peak();
-    println!("after twelve of 3 MiB at once: {peak} KiB");
-    assert!(peak < CONTAINER, "{peak} KiB");
+    println!("after four of 2 MiB at once: {peak} KiB");
+    assert!(peak - before < ROOM, "{before} to {peak} KiB");
 }
 
 #[tokio::test]
 async fn answers_that_nobody_reads_do_not_pile_up() {
     let sidecar = Sidecar::start(&[]);
+    let before = sidecar.peak();
     let mut kept = Vec::new();
     for _ in 0..20 {
         // Whole messages, whose answers are never read: the client's window is full after 64 KiB.
@@ -110,7 +116,7 @@ async fn answers_that_nobody_reads_do_not_pile_up() {
     let got = kept.iter().filter(|(answer, _)| matches!(answer, Ok(Ok(_)))).count();
     println!("{got} answers, peak {} KiB", sidecar.peak());
     assert!(got >= 15, "whoever came later was not served");
-    assert!(sidecar.peak() < CONTAINER, "{} KiB", sidecar.peak());
+    assert!(sidecar.peak() - before < ROOM, "{before} to {} KiB", sidecar.peak());
     assert!(sidecar.log().contains("a connection that holds some and does not go on is ended"), "{}", sidecar.log());
     sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap();
 }

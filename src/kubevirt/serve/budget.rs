@@ -16,8 +16,11 @@ const SMALL: usize = 256 << 10;
 /// For messages up to [`SMALL`]: a hundred usual calls.
 const FOR_SMALL: usize = 6 << 20;
 
-/// For all others: one of the largest.
+/// For all others: one of the largest, or some that are less large.
 const FOR_LARGE: usize = MAX_REQUEST + UNIT;
+
+/// A large message counts so many times: working on a document takes up to eight times its length (`tests/memory.rs`).
+const WORK: usize = 8;
 
 /// What is counted in.
 const UNIT: usize = 1 << 10;
@@ -61,9 +64,12 @@ impl Budget {
     }
 
     fn store(&self, bytes: usize) -> (&Arc<Semaphore>, u32) {
-        let store = if bytes <= SMALL { &self.small } else { &self.large };
-        // No message is longer than four GiB, whose length has four bytes.
-        (store, u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX))
+        let (store, counts) = match bytes {
+            0..=SMALL => (&self.small, bytes),
+            // The largest are refused by their length before they are worked on.
+            _ => (&self.large, bytes.saturating_mul(WORK).min(FOR_LARGE)),
+        };
+        (store, u32::try_from(counts.div_ceil(UNIT)).unwrap_or(u32::MAX))
     }
 }
 

@@ -37,7 +37,7 @@ struct Ways {
     ours: usize,
     /// Whether a call was ever answered.
     answered: bool,
-    /// Shares of memory, and since when there are any.
+    /// Shares of memory, and since when there are any and it is not our turn.
     shares: usize,
     since: Option<Instant>,
 }
@@ -64,6 +64,8 @@ impl Line {
         let mut ways = lock(&self.ways);
         ways.ours = ways.ours.saturating_sub(1);
         ways.answered |= answered;
+        // From here on it is the caller's turn.
+        ways.since = ways.since.map(|_| Instant::now());
     }
 
     /// Memory is given to it.
@@ -238,7 +240,11 @@ mod tests {
         idle.begin();
         crowd.relieve();
         assert!(idle.lives());
+        // Our time does not count as the caller's.
         idle.end(true);
+        crowd.relieve();
+        assert!(idle.lives());
+        lock(&idle.ways).since = Instant::now().checked_sub(2 * IDLE);
         crowd.relieve();
         assert!(!idle.lives());
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
 use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
 use tonic::{Code, Status};
 use tower_layer::Layer;
 
@@ -111,10 +111,7 @@ impl HttpBody for Sent {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         let kept = |bytes| Bytes::from_owner(Piece { bytes, _call: Arc::clone(&self.call) });
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(kept))))

@@ -149,16 +149,12 @@ async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), Serv
 }
 
 /// Serves one socket to the end; nothing if there is none.
-async fn listen(
-    placed: Option<Placed>,
-    router: Router<Layers>,
-    crowd: &Crowd,
-    stop: &Stop,
-) -> Result<(), ServeError> {
+async fn listen(placed: Option<Placed>, router: Router<Layers>, crowd: &Crowd, stop: &Stop) -> Result<(), ServeError> {
     let Some(mut placed) = placed else {
         return Ok(());
     };
-    let incoming = placed.listener().and_then(|listener| Incoming::new(listener, crowd.clone())).map_err(ServeError::Runtime)?;
+    let incoming =
+        placed.listener().and_then(|listener| Incoming::new(listener, crowd.clone())).map_err(ServeError::Runtime)?;
     tracing::info!(socket = %placed.path().display(), "serving");
     let over = async {
         stop.asked().await;

@@ -17,8 +17,11 @@ use super::budget::{Budget, Share};
 use super::call::Call;
 use super::unread::Unread;
 
-/// How long a message may wait for memory, and how long it may then take to come. virt-handler gives a start 20 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a message may take to come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may wait for memory before. virt-handler gives a start 20 s.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// How often somebody who waits for memory looks whether others hold it for nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -101,6 +104,7 @@ impl Received {
             }
             None => {
                 let sharing = Box::pin(self.budget.clone().share_later(length, Arc::clone(self.call.line())));
+                self.until.as_mut().reset(Instant::now() + WAIT);
                 self.stage = Stage::Waiting { sharing, piece, left, look: Box::pin(sleep(LOOK)) };
                 None
             }
@@ -121,14 +125,14 @@ impl HttpBody for Received {
                     if let Poll::Ready(share) = sharing.as_mut().poll(cx) {
                         let (piece, left) = (std::mem::take(piece), *left);
                         let Ok(share) = share else {
-                            return this.end(&Unread::Full { after: PATIENCE });
+                            return this.end(&Unread::Full { after: WAIT });
                         };
                         this.call.hold(share);
                         this.until.as_mut().reset(Instant::now() + PATIENCE);
                         return this.pass(piece, left);
                     }
                     if this.until.as_mut().poll(cx).is_ready() {
-                        return this.end(&Unread::Full { after: PATIENCE });
+                        return this.end(&Unread::Full { after: WAIT });
                     }
                     ready!(look.as_mut().poll(cx));
                     look.as_mut().reset(Instant::now() + LOOK);

@@ -11,7 +11,9 @@ use super::status::of_line;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unread {
     /// Longer than we take.
-    #[error("the call has {bytes} bytes, and {MAX_REQUEST} at most are read: make the VM's spec or its cloud-init data shorter")]
+    #[error(
+        "the call has {bytes} bytes, and {MAX_REQUEST} at most are read: make the VM's spec or its cloud-init data shorter"
+    )]
     TooLong {
         /// How long.
         bytes: usize,
@@ -35,7 +37,9 @@ pub(super) enum Unread {
     #[error("the call cannot be read: {0}; whoever called is not KubeVirt, or of a version we do not know")]
     Broken(String),
     /// Something that we do not serve.
-    #[error("{0} is not served here: there are kubevirt.hooks.info.Info, kubevirt.hooks.v1alpha1 to v1alpha3 and, with --plugin, kubevirt.hooks.plugins.v1alpha1")]
+    #[error(
+        "{0} is not served here: there are kubevirt.hooks.info.Info, kubevirt.hooks.v1alpha1 to v1alpha3 and, with --plugin, kubevirt.hooks.plugins.v1alpha1"
+    )]
     Unknown(String),
     /// Whatever else the transport says.
     #[error("{point}: {text}")]
