@@ -81,10 +81,12 @@ pub(super) fn told<'a>(doc: &Document, element: Element, name: &str, value: &'a 
     if value.starts_with('-') && is_word(value) {
         return Cow::Borrowed(value);
     }
+    let is_name = |text: &str| text.split('/').all(is_word);
     let part = |(at, part): (usize, &str)| match part.split_once('=') {
+        Some(("id" | "name" | "driver" | "file", name)) if is_name(name) => part.to_owned(),
         Some((key, _)) if is_word(key) => format!("{key}={HIDDEN}"),
         // What comes first without a name is a kind: of a device, of an object.
-        None if at == 0 && is_word(part) => part.to_owned(),
+        None if at == 0 && is_name(part) => part.to_owned(),
         _ => HIDDEN.to_owned(),
     };
     let mut parts: Vec<String> = value.split(',').enumerate().map(part).collect();
@@ -180,8 +182,8 @@ mod tests {
             ("-device", "-device"),
             ("--no-shutdown", "--no-shutdown"),
             ("pvpanic", "pvpanic"),
-            ("secret,id=sec0,data=hunter2", "secret,id=…,data=…"),
-            ("name=opt/com.coreos/config,string=hunter2,hunter3", "name=…,string=…,…"),
+            ("secret,id=sec0,data=hunter2", "secret,id=sec0,data=…"),
+            ("name=opt/com.coreos/config,string=hunter2,hunter3", "name=opt/com.coreos/config,string=…,…"),
             ("name=opt/ovmf/X-PciMmio64Mb,string=65536", "name=opt/ovmf/X-PciMmio64Mb,string=65536"),
             ("ICH9-LPC.disable_s3=1", "ICH9-LPC.disable_s3=…"),
             ("{'driver':'x','password':'hunter2'}", "…"),

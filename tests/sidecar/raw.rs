@@ -1,26 +1,29 @@
 //! A client that sends what no gRPC library would.
 
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 pub(crate) const DEFINE: &str = "/kubevirt.hooks.v1alpha3.Callbacks/OnDefineDomain";
 
 /// So much is sent at a time.
 const PIECE: usize = 16 << 10;
 
-/// A body: given bytes, then so many zeros, then its end, or silence.
+/// A body: given bytes, then so many zeros, then its end, or silence, or what comes later and the end.
 pub(crate) struct Sent {
     head: Option<Bytes>,
     zeros: usize,
     ends: bool,
+    later: Option<oneshot::Receiver<Bytes>>,
 }
 
 impl Sent {
@@ -28,17 +31,27 @@ impl Sent {
     pub(crate) fn message(bytes: &[u8]) -> Self {
         let mut head = head(bytes.len()).to_vec();
         head.extend(bytes);
-        Self { head: Some(head.into()), zeros: 0, ends: true }
+        Self { head: Some(head.into()), zeros: 0, ends: true, later: None }
+    }
+
+    /// A whole message, whose second half comes when it is sent for.
+    pub(crate) fn halves(bytes: &[u8]) -> (Self, impl FnOnce() + use<>) {
+        let mut all = head(bytes.len()).to_vec();
+        all.extend(bytes);
+        let rest = Bytes::from(all.split_off(all.len() / 2));
+        let (sender, later) = oneshot::channel();
+        let sent = Self { head: Some(all.into()), zeros: 0, ends: true, later: Some(later) };
+        (sent, || sender.send(rest).expect("nobody wants it"))
     }
 
     /// The beginning of a message that claims to be longer.
     pub(crate) fn part(claimed: usize, sent: usize, ends: bool) -> Self {
-        Self { head: Some(head(claimed).to_vec().into()), zeros: sent, ends }
+        Self { head: Some(head(claimed).to_vec().into()), zeros: sent, ends, later: None }
     }
 
     /// Bytes that are no message.
     pub(crate) fn bytes(bytes: &'static [u8], ends: bool) -> Self {
-        Self { head: Some(Bytes::from_static(bytes)), zeros: 0, ends }
+        Self { head: Some(Bytes::from_static(bytes)), zeros: 0, ends, later: None }
     }
 }
 
@@ -51,10 +64,15 @@ impl Body for Sent {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         static ZEROS: [u8; PIECE] = [0; PIECE];
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        if let Some(later) = &mut self.later {
+            let rest = ready!(Pin::new(later).poll(cx)).unwrap();
+            self.later = None;
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
         }
         let now = self.zeros.min(PIECE);
         self.zeros -= now;

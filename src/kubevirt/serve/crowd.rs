@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-/// So many connections at once. KubeVirt has one, and a pod with many sidecars no more; each may hold a window of 64 KiB unread.
-const MOST: usize = 64;
+/// So many connections at once: more than a hundred starts that all come together, though a pod has one. Each may hold 64 KiB unread.
+const MOST: usize = 128;
 
 /// Nobody is sent away sooner: a caller that is right sends its call at once, but may have to wait for the processor.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(300);
 
 /// How long memory may be held by somebody who does not go on while others wait for it. A whole message takes milliseconds.
 const IDLE: Duration = Duration::from_secs(1);

@@ -51,8 +51,11 @@ pub const DRAIN: Duration = Duration::from_secs(3);
 /// KubeVirt has no limit for what it sends; a VMI with its status can be large.
 const MAX_REQUEST: usize = 16 << 20;
 
-/// So much may come unasked, per connection and per call: HTTP/2's own figure. It lies in memory, outside of any budget, until read.
-const WINDOW: u32 = (64 << 10) - 1;
+/// So many calls at once on a connection; virt-launcher makes one.
+const STREAMS: u32 = 4;
+
+/// So much of a call may come before it is read. It lies in memory outside of any budget.
+const WINDOW: u32 = 16 << 10;
 
 /// The limits in front of the services.
 type Layers = Stack<Gate, Identity>;
@@ -167,10 +170,10 @@ async fn listen(placed: Option<Placed>, router: Router<Layers>, crowd: &Crowd, s
 fn transport(budget: &Budget) -> Transport {
     Server::builder()
         .layer(Gate { budget: budget.clone() })
-        .initial_connection_window_size(WINDOW)
+        .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(WINDOW)
-        // virt-launcher makes one call at a time; each stream may hold a large document.
-        .max_concurrent_streams(4)
+        // A call that waits for memory must not take the window from those beside it.
+        .initial_connection_window_size(STREAMS * WINDOW)
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
 }
