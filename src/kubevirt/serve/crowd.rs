@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 const MOST: usize = 128;
 
 /// Nobody is sent away sooner: a caller that is right sends its call at once, but may have to wait for the processor.
-const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// How long memory may be held by somebody who does not go on while others wait for it. A whole message takes milliseconds.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long the log is silent about the next of a kind.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// From this age on even a connection with a call may be sent away for a newcomer: no call takes so long.
 const OLD: Duration = Duration::from_secs(30);
@@ -35,8 +38,8 @@ pub(super) struct Line {
 struct Ways {
     /// Calls that came whole and are not answered yet: it is our turn.
     ours: usize,
-    /// Whether a call was ever answered.
-    answered: bool,
+    /// When a call was last answered.
+    answered: Option<Instant>,
     /// Shares of memory, and since when there are any and it is not our turn.
     shares: usize,
     since: Option<Instant>,
@@ -63,7 +66,9 @@ impl Line {
     pub(super) fn end(&self, answered: bool) {
         let mut ways = lock(&self.ways);
         ways.ours = ways.ours.saturating_sub(1);
-        ways.answered |= answered;
+        if answered {
+            ways.answered = Some(Instant::now());
+        }
         // From here on it is the caller's turn.
         ways.since = ways.since.map(|_| Instant::now());
     }
@@ -109,13 +114,13 @@ impl Line {
 
     /// How soon it goes when a place is needed, lowest first; none if it may stay.
     fn rank(&self, now: Instant) -> Option<u8> {
-        let age = now.saturating_duration_since(self.came);
+        let age = |since| now.saturating_duration_since(since);
         let ways = lock(&self.ways);
         match (ways.ours, ways.answered) {
-            _ if age < GRACE => None,
-            (0, false) => Some(0),
-            (0, true) => Some(1),
-            _ => (age > OLD).then_some(2),
+            // It has had what it came for, and only forgot to go; nothing of it is on its way.
+            (0, Some(answered)) if ways.shares == 0 => (age(answered) > GRACE).then_some(0),
+            (0, _) => (age(self.came) > GRACE).then_some(1),
+            _ => (age(self.came) > OLD).then_some(2),
         }
     }
 
@@ -130,6 +135,14 @@ impl Line {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crowd {
     lines: Arc<Mutex<Vec<Arc<Line>>>>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// When the log was last told that somebody was sent away, for each reason: a flood of callers must not become one of lines.
+#[derive(Debug, Default)]
+struct Told {
+    no_room: Option<Instant>,
+    no_memory: Option<Instant>,
 }
 
 impl Crowd {
@@ -157,7 +170,12 @@ impl Crowd {
         let ranked = lines.iter().filter(|line| line.lives()).filter_map(|line| Some((line.rank(now)?, line)));
         match ranked.min_by_key(|(rank, line)| (*rank, line.came)) {
             Some((_, line)) => {
-                tracing::warn!(most = MOST, "no room for another connection: an old one that makes no call is ended");
+                if is_news(&mut lock(&self.told).no_room) {
+                    tracing::warn!(
+                        most = MOST,
+                        "no room for another connection: an old one that makes no call is ended"
+                    );
+                }
                 line.cut();
                 true
             }
@@ -172,10 +190,23 @@ impl Crowd {
         if let Some((since, line)) = idle.min_by_key(|(since, _)| *since)
             && since.elapsed() > IDLE
         {
-            tracing::warn!("no memory for another message: a connection that holds some and does not go on is ended");
+            if is_news(&mut lock(&self.told).no_memory) {
+                tracing::warn!(
+                    "no memory for another message: a connection that holds some and does not go on is ended"
+                );
+            }
             line.cut();
         }
     }
+}
+
+/// Whether the log is to be told again, which is then noted.
+fn is_news(last: &mut Option<Instant>) -> bool {
+    let is_news = last.is_none_or(|last| last.elapsed() > SILENCE);
+    if is_news {
+        *last = Some(Instant::now());
+    }
+    is_news
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -205,7 +236,9 @@ mod tests {
         let silent = aged(&crowd, Duration::from_secs(7));
         let later = aged(&crowd, Duration::from_secs(6));
         let fresh = aged(&crowd, Duration::ZERO);
-        for gone in [&silent, &later, &served] {
+        assert!(crowd.send_one_away() && !silent.lives(), "whoever was answered just now may still be reading");
+        lock(&served.ways).answered = Instant::now().checked_sub(2 * GRACE);
+        for gone in [&served, &later] {
             assert!(gone.lives() && crowd.send_one_away() && !gone.lives());
         }
         assert!(!crowd.send_one_away());
