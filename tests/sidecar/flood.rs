@@ -51,7 +51,7 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
     let sidecar = Sidecar::start(&[]);
     let first = sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap();
     let before = sidecar.peak();
-    let mut flood = begin(&sidecar, 200, 4, 15 << 20).await;
+    let mut flood = begin(&sidecar, 150, 4, 15 << 20).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
     let mut slowest = [Duration::ZERO; 2];
