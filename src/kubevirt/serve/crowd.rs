@@ -120,7 +120,7 @@ impl Line {
         match (ways.ours, ways.answered) {
             // It has had what it came for, and only forgot to go; nothing of it is on its way.
             (0, Some(answered)) if ways.shares == 0 => (age(answered) > GRACE).then_some(0),
-            (0, _) => (age(self.came) > GRACE).then_some(1),
+            (0, _) => (age(self.came) > 2 * GRACE).then_some(1),
             _ => (age(self.came) > OLD).then_some(2),
         }
     }
@@ -268,7 +268,7 @@ mod tests {
         assert!(!crowd.has_room(), "nobody has had time for a call");
         crowd.leave(&fresh[0]);
         assert!(crowd.has_room());
-        aged(&crowd, Duration::from_secs(1));
+        aged(&crowd, Duration::from_secs(2));
         assert!(crowd.has_room());
         assert!(!crowd.has_room() || lock(&crowd.lines).iter().filter(|line| line.lives()).count() < MOST);
     }
