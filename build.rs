@@ -20,6 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Clients take any connection: the helpers that open one themselves would need tonic's channel in every build.
         .build_transport(false)
+        // What comes is read where it lies, without a copy: it may be large. (Answers are ours, and vectors.)
+        .bytes(".kubevirt.hooks.v1alpha1.OnDefineDomainParams")
+        .bytes(".kubevirt.hooks.v1alpha2.OnDefineDomainParams")
+        .bytes(".kubevirt.hooks.v1alpha2.PreCloudInitIsoParams")
+        .bytes(".kubevirt.hooks.v1alpha3.OnDefineDomainParams")
+        .bytes(".kubevirt.hooks.v1alpha3.PreCloudInitIsoParams")
+        .bytes(".kubevirt.hooks.plugins.v1alpha1.MutateDomainRequest")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -180,9 +180,9 @@ pub struct Sidecar {
     /// One field, e.g. viommu.model=intel; stronger than all profiles and than what the VM asks
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub sets: Vec<String>,
-    /// How libvirt will run: in KubeVirt always in session mode, which is what auto means here
-    #[arg(long, value_enum, default_value_t = Libvirt::Auto)]
-    pub libvirt: Libvirt,
+    /// How libvirt will run: in KubeVirt always in session mode
+    #[arg(long, value_enum, default_value_t = HookLibvirt::Auto)]
+    pub libvirt: HookLibvirt,
     /// The root of the host whose devices are assigned: its /sys tells what they are
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
@@ -216,6 +216,17 @@ pub enum OnError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Libvirt {
     /// Session if a VM is given, else system
+    Auto,
+    /// Unprivileged, as in KubeVirt
+    Session,
+    /// Privileged
+    System,
+}
+
+/// How libvirt runs beside a sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HookLibvirt {
+    /// Session
     Auto,
     /// Unprivileged, as in KubeVirt
     Session,

@@ -12,13 +12,19 @@ mod cloud_init;
 mod end;
 #[path = "sidecar/errors.rs"]
 mod errors;
+#[path = "sidecar/flood.rs"]
+mod flood;
 #[path = "sidecar/logs.rs"]
 mod logs;
 #[path = "sidecar/place.rs"]
 mod place;
 #[path = "sidecar/plugin.rs"]
 mod plugin;
+#[path = "sidecar/raw.rs"]
+mod raw;
 #[path = "sidecar/rig.rs"]
 mod rig;
 #[path = "sidecar/shim.rs"]
 mod shim;
+#[path = "sidecar/unread.rs"]
+mod unread;

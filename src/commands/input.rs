@@ -1,7 +1,11 @@
 //! Reading what the arguments name: files, profiles, the VM, the host.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::cli::{Inputs, Libvirt};
 use crate::config::{self, ProfileArgument, ProfileText, Profiles, Resolved, resolve};
@@ -108,9 +112,24 @@ pub(super) fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
             continue;
         };
         let label = file.display().to_string();
-        profiles.insert(name, ProfileText { label, text: text(&file)? });
+        let bytes = regular(&file).map_err(|error| Failure::read(&file, error))?;
+        let text = String::from_utf8(bytes).map_err(|_| Failure::NotText { path: file.clone() })?;
+        profiles.insert(name, ProfileText { label, text });
     }
     Ok(profiles)
+}
+
+/// The bytes of a regular file, or of one that a link leads to, as in the folder of a ConfigMap. Anything else would keep us waiting: a
+/// pipe for whoever writes into it, a device for ever.
+fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    // Without this flag opening a pipe waits, and nothing ends a process that waits there.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file: give a file of YAML, or a link to one"));
+    }
+    let mut out = Vec::new();
+    file.take(MAX_INPUT).read_to_end(&mut out)?;
+    Ok(out)
 }
 
 pub(super) fn text(path: &Path) -> Result<String, Failure> {

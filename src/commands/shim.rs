@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::LibvirtMode;
-use crate::kubevirt::hook::{self, CloudInit, Hook, OnError, Options};
+use crate::kubevirt::hook::{self, Brought, Hook, OnError, Options};
 
 use super::{Failure, input, output, tell};
 
@@ -43,7 +43,7 @@ impl Shim {
         let vmi = self.needed("--vmi", given.vmi)?;
         match self {
             Self::OnDefineDomain => {
-                let reply = hook.define(self.needed("--domain", given.domain)?, &vmi);
+                let reply = hook.define(&self.needed("--domain", given.domain)?, &vmi);
                 let outcome = reply.answer?;
                 for change in &outcome.changes {
                     tell(format_args!("changed {}: {} ({})", change.what, change.why, change.from));
@@ -55,8 +55,11 @@ impl Shim {
             }
             Self::PreCloudInitIso => {
                 let data = self.needed("--cloud-init", given.cloud_init)?;
-                let reply = hook.cloud_init(&vmi, CloudInit { no_cloud: Vec::new(), data });
-                output::write(&reply.answer?.data, None)
+                let merged = hook.cloud_init(&vmi, Brought { no_cloud: &[], data: &data }).answer?;
+                for note in &merged.notes {
+                    eprintln!("note: {note}");
+                }
+                output::write(&merged.data, None)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::{self, Sidecar};
+use crate::cli::{self, HookLibvirt, Sidecar};
 use crate::domain::LibvirtMode;
 use crate::kubevirt::hook::{Hook, OnError, Options};
 use crate::kubevirt::serve::{self, Places};
@@ -27,8 +27,8 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
 /// Reads and checks everything that was asked, before anything can be called.
 fn hook(args: &Sidecar) -> Result<Hook, Failure> {
     let libvirt = match args.libvirt {
-        cli::Libvirt::Auto => LibvirtMode::Session,
-        other => other.into(),
+        HookLibvirt::Auto | HookLibvirt::Session => LibvirtMode::Session,
+        HookLibvirt::System => LibvirtMode::System,
     };
     let options = Options {
         profiles: input::profiles(args.profile_dir.as_deref())?,

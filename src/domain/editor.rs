@@ -1,5 +1,6 @@
 //! A document under edit that remembers every change with its reason.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crate::config::Origins;
 use crate::xml::{Document, Element};
 
 use super::change::Change;
+use super::qemu;
 
 /// So many reasons to refuse are told at once.
 const MOST_PROBLEMS: usize = 100;
@@ -230,8 +232,11 @@ impl<'a> Editor<'a> {
                 Deed::Attribute { element, name, old } if self.doc.is_attached(*element) => {
                     let new = self.doc.attribute(*element, name);
                     let place = self.place(*element);
-                    match (old, new) {
-                        (Some(old), Some(new)) if *old == new => continue,
+                    if old.as_deref() == new.as_deref() {
+                        continue;
+                    }
+                    let told = |value| qemu::told(&self.doc, *element, name, value);
+                    match (old.as_deref().map(told), new.as_deref().map(told)) {
                         (None, None) => continue,
                         (None, Some(new)) => format!("{place}: set {name}=\"{new}\""),
                         (Some(old), Some(new)) => format!("{place}: set {name}=\"{new}\" (was \"{old}\")"),
@@ -260,8 +265,10 @@ impl<'a> Editor<'a> {
     /// An element in one line, with what it holds.
     fn show(&self, element: Element) -> String {
         let name = self.doc.name(element);
-        let attributes: String =
-            self.doc.attributes(element).iter().map(|(name, value)| format!(" {name}=\"{value}\"")).collect();
+        let attribute = |(name, value): &(&str, Cow<'_, str>)| {
+            format!(" {name}=\"{}\"", qemu::told(&self.doc, element, name, value))
+        };
+        let attributes: String = self.doc.attributes(element).iter().map(attribute).collect();
         let inner: String = self.doc.children(element).map(|child| self.show(child)).collect();
         let text = if inner.is_empty() { self.doc.text(element).trim().to_owned() } else { inner };
         if text.is_empty() { format!("<{name}{attributes}/>") } else { format!("<{name}{attributes}>{text}</{name}>") }
@@ -282,8 +289,8 @@ fn joined<'a>(texts: impl Iterator<Item = &'a str>, separator: &str) -> String {
 /// One line of a list of changes, however the text came about.
 fn line(text: String) -> String {
     match shown(&text) {
-        std::borrow::Cow::Borrowed(_) => text,
-        std::borrow::Cow::Owned(shown) => shown,
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Raw QEMU arguments and environment: `qemu:commandline`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::config::Qemu;
@@ -61,6 +63,39 @@ pub(super) fn device_driver(value: &str) -> Option<String> {
         Some(_) => None,
     })
 }
+
+/// An attribute's value as a list of changes tells it: such lists are logged, and an environment variable or an argument may well be a
+/// password (`-object secret,data=…`, `-fw_cfg …,string=…`). So what stands behind a name is left out; the name itself is told.
+pub(super) fn told<'a>(doc: &Document, element: Element, name: &str, value: &'a str) -> Cow<'a, str> {
+    if name != "value" {
+        return Cow::Borrowed(value);
+    }
+    if doc.is(element, QEMU_NAMESPACE, "env") {
+        return Cow::Borrowed(HIDDEN);
+    }
+    // What we ourselves write for OVMF is a size.
+    if !doc.is(element, QEMU_NAMESPACE, "arg") || value.contains("opt/ovmf/X-PciMmio64Mb,string=") {
+        return Cow::Borrowed(value);
+    }
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
+    if value.starts_with('-') && is_word(value) {
+        return Cow::Borrowed(value);
+    }
+    let is_name = |text: &str| text.split('/').all(is_word);
+    let part = |(at, part): (usize, &str)| match part.split_once('=') {
+        Some(("id" | "name" | "driver" | "file", name)) if is_name(name) => part.to_owned(),
+        Some((key, _)) if is_word(key) => format!("{key}={HIDDEN}"),
+        // What comes first without a name is a kind: of a device, of an object.
+        None if at == 0 && is_name(part) => part.to_owned(),
+        _ => HIDDEN.to_owned(),
+    };
+    let mut parts: Vec<String> = value.split(',').enumerate().map(part).collect();
+    parts.dedup();
+    Cow::Owned(parts.join(","))
+}
+
+/// Stands for what is not told.
+const HIDDEN: &str = "…";
 
 /// Adds the arguments and the environment that are asked for.
 pub(super) fn apply(editor: &mut Editor<'_>, qemu: &Qemu) {
@@ -126,4 +161,38 @@ fn commandline(editor: &mut Editor<'_>, why: &Why) -> Element {
     let doc = &editor.doc;
     let known = doc.children(doc.root()).find(|child| doc.is(*child, QEMU_NAMESPACE, "commandline"));
     known.unwrap_or_else(|| editor.add_qemu(editor.root(), "commandline", why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Domain;
+
+    #[test]
+    fn what_may_be_secret_is_not_told() {
+        let domain = "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><a value='x'/><qemu:commandline><qemu:arg value='x'/><qemu:env name='x' value='x'/></qemu:commandline></domain>";
+        let domain = Domain::parse(domain).unwrap();
+        let doc = domain.document();
+        let children: Vec<Element> = doc.children(doc.root()).collect();
+        let inner: Vec<Element> = doc.children(children[1]).collect();
+        assert_eq!(told(doc, children[0], "value", "plain"), "plain");
+        assert_eq!(told(doc, inner[1], "value", "hunter2"), "…");
+        assert_eq!(told(doc, inner[1], "name", "TOKEN"), "TOKEN");
+        let table = [
+            ("-device", "-device"),
+            ("--no-shutdown", "--no-shutdown"),
+            ("pvpanic", "pvpanic"),
+            ("secret,id=sec0,data=hunter2", "secret,id=sec0,data=…"),
+            ("name=opt/com.coreos/config,string=hunter2,hunter3", "name=opt/com.coreos/config,string=…,…"),
+            ("name=opt/ovmf/X-PciMmio64Mb,string=65536", "name=opt/ovmf/X-PciMmio64Mb,string=65536"),
+            ("ICH9-LPC.disable_s3=1", "ICH9-LPC.disable_s3=…"),
+            ("{'driver':'x','password':'hunter2'}", "…"),
+            ("-a hunter2", "…"),
+            ("a='1' b=hunter2", "a=…"),
+            ("the hunter2=x", "…"),
+        ];
+        for (value, expected) in table {
+            assert_eq!(told(doc, inner[0], "value", value), expected, "{value}");
+        }
+    }
 }

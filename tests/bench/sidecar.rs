@@ -52,7 +52,7 @@ async fn main() {
         let bytes = domain_xml.len();
         let mut calls = Vec::new();
         for _ in 0..CALLS / 2 {
-            let params = OnDefineDomainParams { domain_xml: domain_xml.clone(), vmi: vmi.clone() };
+            let params = OnDefineDomainParams { domain_xml: domain_xml.clone().into(), vmi: vmi.clone().into() };
             let begin = Instant::now();
             CallbacksClient::new(connect(&socket).await).on_define_domain(params).await.unwrap();
             calls.push(begin.elapsed());

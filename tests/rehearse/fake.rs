@@ -128,7 +128,7 @@ impl callbacks_server::Callbacks for Shared {
         fake.calls += 1;
         tokio::time::sleep(fake.define_takes).await;
         let (from, answer) = &fake.answer;
-        let domain_xml = if fake.calls >= *from { answer.clone()? } else { request.into_inner().domain_xml };
+        let domain_xml = if fake.calls >= *from { answer.clone()? } else { request.into_inner().domain_xml.into() };
         Ok(Response::new(OnDefineDomainResult { domain_xml }))
     }
 

@@ -34,16 +34,16 @@ async fn it_is_offered_when_asked_for_and_merges() {
     let owner = "#cloud-config\npassword: hunter2\n";
     let vmi = vmi("plain", &[GUEST]);
     let params = v1alpha2::PreCloudInitIsoParams {
-        cloud_init_no_cloud_source: source(owner),
+        cloud_init_no_cloud_source: source(owner).into(),
         vmi: vmi.clone().into(),
-        cloud_init_data: data(owner),
+        cloud_init_data: data(owner).into(),
     };
     let mut client = v1alpha2::callbacks_client::CallbacksClient::new(sidecar.client().await);
     let two = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
     let params = v1alpha3::PreCloudInitIsoParams {
-        cloud_init_no_cloud_source: source(owner),
+        cloud_init_no_cloud_source: source(owner).into(),
         vmi: vmi.into(),
-        cloud_init_data: data(owner),
+        cloud_init_data: data(owner).into(),
     };
     let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
     let three = client.pre_cloud_init_iso(params).await.unwrap().into_inner();
@@ -57,6 +57,70 @@ async fn it_is_offered_when_asked_for_and_merges() {
     }
     let log = sidecar.log();
     assert!(log.contains("PreCloudInitIso") && !log.contains("hunter2"), "{log}");
+    for line in ["\"changes\":2", "\"what\":\"cloudInitData\"", "\"what\":\"cloudInitNoCloudSource\""] {
+        assert_eq!(log.matches(line).count(), 2, "{line}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_section_without_a_place_is_said() {
+    let sidecar = Sidecar::start(&["--cloud-init"]);
+    let call = async |no_cloud: &str, data: Vec<u8>, vmi: String| {
+        let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
+        let params = v1alpha3::PreCloudInitIsoParams {
+            cloud_init_no_cloud_source: no_cloud.to_owned().into(),
+            vmi: vmi.into(),
+            cloud_init_data: data.into(),
+        };
+        client.pre_cloud_init_iso(params).await.unwrap().into_inner()
+    };
+    const NOTE: &str = "the call brings no cloud-init data to merge them into; they are not applied";
+    // Nobody asks for anything; or there is a place.
+    call("", Vec::new(), vmi("plain", &[])).await;
+    let one = call("null", data("#!/bin/sh\n"), vmi("plain", &[GUEST])).await;
+    assert_eq!(one.cloud_init_no_cloud_source, b"null");
+    assert!(!sidecar.log().contains(NOTE), "{}", sidecar.log());
+    assert_eq!(sidecar.log().matches("\"changes\":1").count(), 1, "{}", sidecar.log());
+    for (time, (no_cloud, data)) in [("", ""), ("null", "null"), (" \n", "null ")].into_iter().enumerate() {
+        let answer = call(no_cloud, data.into(), vmi("plain", &[GUEST])).await;
+        let came = (no_cloud.as_bytes(), data.as_bytes());
+        assert_eq!((&answer.cloud_init_no_cloud_source[..], &answer.cloud_init_data[..]), came);
+        assert_eq!(sidecar.log().matches(NOTE).count(), time + 1, "{}", sidecar.log());
+    }
+}
+
+#[tokio::test]
+async fn data_that_is_too_long_is_refused_or_kept_if_it_can_be() {
+    let asking = || vmi("plain", &[GUEST]);
+    let call = async |sidecar: &Sidecar, data: Vec<u8>| {
+        let client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
+        let params = v1alpha3::PreCloudInitIsoParams {
+            cloud_init_no_cloud_source: Vec::new().into(),
+            vmi: asking().into(),
+            cloud_init_data: data.into(),
+        };
+        let mut client = client.max_decoding_message_size(32 << 20);
+        client.pre_cloud_init_iso(params).await.map(|answer| answer.into_inner().cloud_init_data)
+    };
+    const LIMIT: usize = (4 << 20) - (1 << 10);
+    // What we add makes it too long; it is too long already.
+    let grows = data(&format!("#!/bin/sh\n#{}", "x".repeat(LIMIT - 500)));
+    let long = data(&format!("#!/bin/sh\n#{}", "x".repeat(LIMIT)));
+    assert!(grows.len() <= LIMIT && long.len() > LIMIT);
+    let refusing = Sidecar::start(&["--cloud-init"]);
+    let keeping = Sidecar::start(&["--cloud-init", "--on-error=keep"]);
+    for data in [&grows, &long] {
+        let status = call(&refusing, data.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        let line =
+            "KubeVirt receives 4193280 at most: make the user data shorter, for instance with #include and a URL";
+        assert!(
+            status.message().starts_with("virt-tailor: the cloud-init data has ") && status.message().ends_with(line)
+        );
+    }
+    assert_eq!(call(&keeping, grows.clone()).await.unwrap(), grows);
+    // KubeVirt could not receive it.
+    assert_eq!(call(&keeping, long).await.unwrap_err().code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
@@ -64,9 +128,9 @@ async fn what_cannot_be_merged_is_one_line_or_left_alone() {
     let call = async |sidecar: &Sidecar, user_data: &str| {
         let mut client = v1alpha3::callbacks_client::CallbacksClient::new(sidecar.client().await);
         let params = v1alpha3::PreCloudInitIsoParams {
-            cloud_init_no_cloud_source: Vec::new(),
+            cloud_init_no_cloud_source: Vec::new().into(),
             vmi: vmi("plain", &[GUEST]).into(),
-            cloud_init_data: data(user_data),
+            cloud_init_data: data(user_data).into(),
         };
         client.pre_cloud_init_iso(params).await.map(|answer| answer.into_inner().cloud_init_data)
     };

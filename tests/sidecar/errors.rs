@@ -1,8 +1,10 @@
 //! Errors as a user sees them: one status, one line.
 
+use std::process::Stdio;
+
 use tonic::Code;
 
-use crate::rig::{Sidecar, command, outcome, sample, vmi};
+use crate::rig::{LONG, Sidecar, command, entries, kill, outcome, sample, vmi, within};
 
 #[tokio::test]
 async fn errors_are_one_line() {
@@ -80,7 +82,7 @@ async fn keep_starts_the_vm_as_it_is_and_says_so() {
     // There is nothing to keep of nothing, and nothing to send that KubeVirt cannot receive.
     assert_eq!(sidecar.define("", "").await.unwrap_err().code(), Code::InvalidArgument);
     let long = format!("{domain}<!--{}-->", " ".repeat(4 << 20));
-    assert_eq!(sidecar.define(long, vmi("plain", &[])).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(sidecar.define(long, vmi("plain", &[])).await.unwrap_err().code(), Code::ResourceExhausted);
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn wrong_options_end_it_before_it_serves() {
         assert_eq!(got, Some(code), "{arguments:?}: {err}");
         assert!(err.contains(message), "{arguments:?}: {err}");
         assert!(out.is_empty());
-        assert!(crate::rig::entries(folder.path()).is_empty());
+        assert!(entries(folder.path()).is_empty());
     }
 }
 
@@ -126,4 +128,53 @@ async fn a_profile_nobody_named_harms_nobody() {
     let status = sidecar.define(plain(), vmi("plain", &[("virt-tailor.io/profiles", "broken")])).await.unwrap_err();
     assert!(status.message().contains("broken.yaml:1:"), "{status}");
     assert!(sidecar.log().contains("a profile that can be named is wrong"), "{}", sidecar.log());
+}
+
+#[test]
+fn what_is_no_regular_file_among_profiles_is_refused_and_keeps_nobody_waiting() {
+    let hooks = tempfile::tempdir().unwrap();
+    let start = |profiles: &std::path::Path| {
+        let mut command = command(hooks.path());
+        command.arg("--profile-dir").arg(profiles).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let makes: [fn(&std::path::Path); 4] = [
+        |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        |path| std::fs::create_dir(path).unwrap(),
+        |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+    ];
+    for make in makes {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = folder.path().join("mine.yaml");
+        make(&profile);
+        let mut child = start(folder.path());
+        let status = within(LONG, || child.try_wait().unwrap());
+        let _ = child.kill();
+        let mut err = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+        assert_eq!(status.expect("it waits").code(), Some(66), "{err}");
+        let begin = format!("virt-tailor: cannot read {}: ", profile.display());
+        assert!(err.lines().count() == 1 && err.starts_with(&begin), "{err}");
+
+        // Under another name it is nobody's profile. A profile proper may be behind links, as in the folder of a ConfigMap.
+        std::fs::rename(&profile, folder.path().join("mine")).unwrap();
+        std::fs::create_dir(folder.path().join("..1")).unwrap();
+        let good = "apiVersion: virt-tailor.io/v1alpha1\nkind: DomainProfile\nmetadata: {name: good}\nspec: {}\n";
+        std::fs::write(folder.path().join("..1/good.yaml"), good).unwrap();
+        std::os::unix::fs::symlink("..1", folder.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/good.yaml", folder.path().join("good.yaml")).unwrap();
+        let mut child = start(folder.path());
+        let serves = within(LONG, || (!entries(hooks.path()).is_empty()).then_some(()));
+        kill("-TERM", child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(serves.is_some());
+    }
+}
+
+#[test]
+fn help_says_once_what_auto_is() {
+    let (code, out, _) = outcome(std::process::Command::new(crate::rig::PROGRAM).args(["sidecar", "--help"]));
+    assert_eq!(code, Some(0));
+    let said: Vec<&str> = out.lines().filter(|line| line.contains("auto")).map(str::trim).collect();
+    assert_eq!(said, ["- auto:    Session", "[default: auto]"], "{out}");
 }

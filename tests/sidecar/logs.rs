@@ -43,3 +43,24 @@ async fn a_call_is_told_and_its_secrets_are_not() {
     let counted: u64 = lines.iter().filter_map(|line| line["changes"].as_u64()).sum();
     assert!(told == counted && told > 0, "{told} {counted}");
 }
+
+#[tokio::test]
+async fn values_of_qemus_environment_and_arguments_are_not_logged() {
+    let sidecar = Sidecar::start(&["--verbose", "--set", "qemu.env.FROM_OPTION=hunter2"]);
+    let asked = "qemu: {env: {TOKEN: hunter2}, args: [-object, 'secret,id=sec0,data=hunter2', -fw_cfg, 'name=opt/org.example/x,string=hunter2']}";
+    let asking = vmi("plain", &[("virt-tailor.io/domain", asked)]);
+    let answer = sidecar.define(sample("plain.pass1.xml"), asking.as_str()).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(answer.matches("hunter2").count(), 4, "{answer}");
+    // And when another value was there.
+    let other = answer.replace("hunter2", "hunter2-of-old");
+    sidecar.define(other, asking.as_str()).await.unwrap();
+    let wrong = vmi("plain", &[("virt-tailor.io/domain", "qemu: {env: {TOKEN: [hunter2]}}")]);
+    let status = sidecar.define(sample("plain.pass1.xml"), wrong).await.unwrap_err();
+    println!("{status}");
+    let log = sidecar.log();
+    for told in ["TOKEN", "FROM_OPTION", "secret,id=sec0,data=…", "name=opt/org.example/x,string=…"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
+}

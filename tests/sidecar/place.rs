@@ -68,6 +68,42 @@ fn nothing_but_listening_sockets_is_ever_seen() {
     assert!(entries(folder.path()).is_empty());
 }
 
+#[test]
+fn what_happens_in_the_folder_is_this_and_nothing_else() {
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    let folder = tempfile::tempdir().unwrap();
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    watch
+        .add_watch(folder.path(), AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE)
+        .unwrap();
+    let mut child = quiet(folder.path());
+    within(LONG, || (entries(folder.path()).len() == 1 && sockets(folder.path()).len() == 1).then_some(())).unwrap();
+    kill("-TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut seen = Vec::new();
+    while let Ok(events) = watch.read_events() {
+        for event in events {
+            let name = event.name.unwrap().into_string().unwrap();
+            let who = if name.starts_with(".virt-tailor-") && event.mask.contains(AddWatchFlags::IN_ISDIR) {
+                "the private folder"
+            } else if name.starts_with("virt-tailor-hook-sidecar-0-") && name.ends_with(".sock") {
+                "the socket"
+            } else {
+                panic!("{name}: {:?}", event.mask)
+            };
+            seen.push((who, event.mask - AddWatchFlags::IN_ISDIR));
+        }
+    }
+    // The socket is never made here: it comes in as a whole.
+    let expected = [
+        ("the private folder", AddWatchFlags::IN_CREATE),
+        ("the socket", AddWatchFlags::IN_MOVED_TO),
+        ("the private folder", AddWatchFlags::IN_DELETE),
+        ("the socket", AddWatchFlags::IN_DELETE),
+    ];
+    assert_eq!(seen, expected);
+}
+
 #[tokio::test]
 async fn a_hundred_start_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -23,7 +23,8 @@ impl Pod {
         fs::create_dir(folder.path().join("hooks")).unwrap();
         fs::create_dir_all(folder.path().join("plugins/tailor")).unwrap();
         let mut pod = Self { folder, child: None };
-        pod.child = Some(pod.command(arguments).stderr(Stdio::null()).spawn().unwrap());
+        let log = fs::File::create(pod.log()).unwrap();
+        pod.child = Some(pod.command(arguments).stderr(log).spawn().unwrap());
         within(LONG, || pod.socket().exists().then_some(())).unwrap();
         pod
     }
@@ -32,6 +33,10 @@ impl Pod {
         let mut command = command(&self.folder.path().join("hooks"));
         command.args(["--plugin", "tailor", "--plugin-dir"]).arg(self.folder.path().join("plugins")).args(arguments);
         command
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("log")
     }
 
     fn plugin(&self) -> std::path::PathBuf {
@@ -64,8 +69,8 @@ async fn mutate(socket: &Path, domain: &str, vmi: &str, kind: &str, context: &st
     let mut client = DomainHookServiceClient::new(connect(socket).await.unwrap());
     let request = MutateDomainRequest {
         domain_type: kind.to_owned(),
-        domain: domain.into(),
-        vmi: vmi.into(),
+        domain: domain.to_owned().into(),
+        vmi: vmi.to_owned().into(),
         sidecar_context: Some(SidecarContext { invocation_context: context.to_owned() }),
     };
     let answer = client.mutate_domain(request).await?;
@@ -107,6 +112,16 @@ async fn a_migration_target_comes_back_as_it_came() {
     assert_eq!(status.code(), Code::InvalidArgument);
     let status = mutate(&pod.socket(), "<domain/>", &wrong, "xen", "Boot").await.unwrap_err();
     assert_eq!(status.message(), "virt-tailor: the call brings a domain of type \"xen\": only libvirt's are known");
+}
+
+#[tokio::test]
+async fn a_domain_of_another_type_is_kept_if_asked() {
+    let pod = Pod::start(&["--on-error=keep"]);
+    let answer = mutate(&pod.socket(), "<domain/>", &vmi("plain", &[]), "xen", "Boot").await.unwrap();
+    assert_eq!(answer, "<domain/>");
+    let log = fs::read_to_string(pod.log()).unwrap();
+    assert!(log.contains("left as it came, because of --on-error keep"), "{log}");
+    assert!(log.contains("the call brings a domain of type \\\"xen\\\": only libvirt's are known"), "{log}");
 }
 
 #[tokio::test]

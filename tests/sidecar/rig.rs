@@ -36,13 +36,31 @@ impl Sidecar {
         sidecar
     }
 
+    /// Starts one that may have so many files open.
+    pub(crate) fn limited(files: u64) -> Self {
+        let sidecar = Self::spawn_with(&[], |command| {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\""));
+            shell.arg(command.get_program()).args(command.get_args());
+            shell
+        });
+        sidecar.socket();
+        sidecar
+    }
+
     /// Starts one.
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
+        Self::spawn_with(arguments, |command| command)
+    }
+
+    fn spawn_with(arguments: &[&str], by: impl FnOnce(Command) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hooks = folder.path().join("hooks");
         fs::create_dir(&hooks).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = command(&hooks).args(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = command(&hooks);
+        command.args(arguments);
+        let child = by(command).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child, folder, hooks }
     }
 
@@ -59,6 +77,20 @@ impl Sidecar {
 
     pub(crate) fn signal(&self, signal: &str) {
         kill(signal, self.child.id());
+    }
+
+    /// The most memory it ever had, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Processor time so far, in the kernel's ticks (a hundredth of a second).
+    pub(crate) fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
     /// Waits for its end.
@@ -135,7 +167,8 @@ pub(crate) async fn info(channel: Channel) -> InfoResult {
 
 pub(crate) async fn define(channel: Channel, domain_xml: Vec<u8>, vmi: Vec<u8>) -> Result<Vec<u8>, Status> {
     let mut client = v1alpha3::callbacks_client::CallbacksClient::new(channel);
-    let answer = client.on_define_domain(v1alpha3::OnDefineDomainParams { domain_xml, vmi }).await?;
+    let params = v1alpha3::OnDefineDomainParams { domain_xml: domain_xml.into(), vmi: vmi.into() };
+    let answer = client.on_define_domain(params).await?;
     Ok(answer.into_inner().domain_xml)
 }
 

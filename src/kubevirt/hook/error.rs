@@ -41,12 +41,14 @@ pub enum HookError {
     #[error("{}", .0.one_line())]
     Refused(Refusal),
     /// KubeVirt could not receive the answer.
-    #[error("{what} has {bytes} bytes; KubeVirt receives {MAX_ANSWER} at most")]
+    #[error("{what} has {bytes} bytes; KubeVirt receives {MAX_ANSWER} at most: {instead}")]
     TooLong {
         /// The answer.
         what: &'static str,
         /// How long it is.
         bytes: usize,
+        /// What to do.
+        instead: &'static str,
     },
     /// A hook point that was not asked for.
     #[error("{what} is not served: {instead}")]

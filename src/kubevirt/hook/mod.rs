@@ -7,6 +7,7 @@ mod error;
 mod facts;
 mod pass;
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use crate::config::{DomainProfile, Guest, Problems, ProfileArgument, Profiles, R
 use crate::domain::{Domain, LibvirtMode, Outcome, Request, mutate};
 
 use super::VmView;
-use super::cloudinit::{Reboot, pre_cloud_init_iso_with};
+use super::cloudinit::{Document, Reboot, pre_cloud_init_iso_with};
 
 pub use error::{HookError, one_line};
 pub use pass::Pass;
@@ -73,20 +74,56 @@ pub struct Reply<T = Outcome> {
     pub kept: Option<HookError>,
 }
 
-/// What a call of PreCloudInitIso brings and what its answer takes back, both as KubeVirt's JSON.
+/// What a call of PreCloudInitIso brings, as KubeVirt's JSON.
 ///
 /// It holds a user's data, so its `Debug` shows sizes.
+#[derive(Clone, Copy)]
+pub struct Brought<'a> {
+    /// A `CloudInitNoCloudSource`: the older form.
+    pub no_cloud: &'a [u8],
+    /// A `CloudInitData`: what counts.
+    pub data: &'a [u8],
+}
+
+/// What the answer to PreCloudInitIso takes back, in the same form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CloudInit {
     /// A `CloudInitNoCloudSource`: the older form.
     pub no_cloud: Vec<u8>,
     /// A `CloudInitData`: what counts.
     pub data: Vec<u8>,
+    /// Which of the two are other than they came.
+    pub changed: Vec<Document>,
+    /// What the user should know besides.
+    pub notes: Vec<String>,
 }
 
-impl std::fmt::Debug for CloudInit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CloudInit({} and {} bytes)", self.no_cloud.len(), self.data.len())
+impl fmt::Debug for Brought<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Brought({} and {} bytes)", self.no_cloud.len(), self.data.len())
+    }
+}
+
+impl fmt::Debug for CloudInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (changed, notes) = (&self.changed, &self.notes);
+        write!(f, "CloudInit({} and {} bytes, {changed:?}, {notes:?})", self.no_cloud.len(), self.data.len())
+    }
+}
+
+impl Brought<'_> {
+    fn bytes(&self) -> usize {
+        self.no_cloud.len() + self.data.len()
+    }
+
+    /// Whether there is no document at all: a VM without cloud-init, or with a kind that KubeVirt does not hand over.
+    fn is_hollow(&self) -> bool {
+        [self.no_cloud, self.data].iter().all(|json| matches!(json.trim_ascii(), b"" | b"null"))
+    }
+
+    fn unchanged(&self) -> CloudInit {
+        let (no_cloud, data) = (self.no_cloud.to_vec(), self.data.to_vec());
+        CloudInit { no_cloud, data, changed: Vec::new(), notes: Vec::new() }
     }
 }
 
@@ -110,21 +147,29 @@ impl Hook {
     }
 
     /// Answers OnDefineDomain, or the Plugin API's MutateDomain.
-    pub fn define(&self, domain: Vec<u8>, vmi: &[u8]) -> Reply {
-        let original = match self.options.on_error {
-            OnError::Keep => Some(domain.clone()),
-            OnError::Fail => None,
-        };
+    pub fn define(&self, domain: &[u8], vmi: &[u8]) -> Reply {
         let mut seen = Seen::default();
         let answer = guarded(|| self.fitted(domain, vmi, &mut seen)).and_then(short_enough);
+        self.reply_with_domain(answer, domain, seen)
+    }
+
+    /// Answers the Plugin API's MutateDomain with a domain of a type that is not libvirt's.
+    pub fn other_type(&self, domain: &[u8], found: String) -> Reply {
+        self.reply_with_domain(Err(HookError::DomainType { found }), domain, Seen::default())
+    }
+
+    fn reply_with_domain(&self, answer: Result<Outcome, HookError>, domain: &[u8], seen: Seen) -> Reply {
         let Seen { vm, pass } = seen;
-        match (answer, original) {
-            (Err(error), Some(bytes)) if !bytes.is_empty() && bytes.len() <= MAX_ANSWER => {
-                let unchanged = Outcome { bytes, changes: Vec::new(), notes: Vec::new() };
-                Reply { vm, pass, answer: Ok(unchanged), kept: Some(error) }
+        match answer {
+            Err(error) if self.keeps() && !domain.is_empty() && domain.len() <= MAX_ANSWER => {
+                Reply { vm, pass, answer: Ok(as_it_came(domain)), kept: Some(error) }
             }
-            (answer, _) => Reply { vm, pass, answer, kept: None },
+            answer => Reply { vm, pass, answer, kept: None },
         }
+    }
+
+    fn keeps(&self) -> bool {
+        self.options.on_error == OnError::Keep
     }
 
     /// Whether PreCloudInitIso is offered.
@@ -133,50 +178,76 @@ impl Hook {
     }
 
     /// Answers PreCloudInitIso.
-    pub fn cloud_init(&self, vmi: &[u8], brought: CloudInit) -> Reply<CloudInit> {
-        let original = match self.options.on_error {
-            OnError::Keep => Some(brought.clone()),
-            OnError::Fail => None,
-        };
+    pub fn cloud_init(&self, vmi: &[u8], brought: Brought<'_>) -> Reply<CloudInit> {
         let mut seen = Seen::default();
         let answer = guarded(|| self.merged(vmi, brought, &mut seen));
         let Seen { vm, pass } = seen;
-        match (answer, original) {
-            (Err(error), Some(unchanged)) => Reply { vm, pass, answer: Ok(unchanged), kept: Some(error) },
-            (answer, _) => Reply { vm, pass, answer, kept: None },
+        match answer {
+            Err(error) if self.keeps() && brought.bytes() <= MAX_ANSWER => {
+                Reply { vm, pass, answer: Ok(brought.unchanged()), kept: Some(error) }
+            }
+            answer => Reply { vm, pass, answer, kept: None },
         }
     }
 
-    fn merged(&self, vmi: &[u8], brought: CloudInit, seen: &mut Seen) -> Result<CloudInit, HookError> {
+    fn merged(&self, vmi: &[u8], brought: Brought<'_>, seen: &mut Seen) -> Result<CloudInit, HookError> {
         if !self.options.cloud_init {
             return Err(HookError::NotServed {
                 what: "PreCloudInitIso",
                 instead: "start the sidecar with --cloud-init, and only for VMs that have cloud-init",
             });
         }
+        let too_long = |bytes| HookError::TooLong {
+            what: "the cloud-init data",
+            bytes,
+            instead: "make the user data shorter, for instance with #include and a URL",
+        };
         let view = view(vmi)?;
         seen.vm = Some(view.facts().name);
+        // Merging makes nothing shorter, to speak of.
+        if brought.bytes() > MAX_ANSWER {
+            return Err(too_long(brought.bytes()));
+        }
         let reboot = Reboot::of(&view);
         let asked = asked(&self.options, view.annotations);
         let profile = resolve(&asked, &self.options.profiles).map_err(HookError::Request)?;
-        let (no_cloud, data) = pre_cloud_init_iso_with(&brought.no_cloud, &brought.data, &profile.spec.guest, reboot)
-            .map_err(HookError::CloudInit)?;
-        let merged = CloudInit { no_cloud, data };
-        match merged.no_cloud.len() + merged.data.len() {
-            bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { what: "the merged cloud-init data", bytes }),
-            _ => Ok(merged),
+        let guest = &profile.spec.guest;
+        let (no_cloud, data) =
+            pre_cloud_init_iso_with(brought.no_cloud, brought.data, guest, reboot).map_err(HookError::CloudInit)?;
+        match no_cloud.len() + data.len() {
+            bytes if bytes > MAX_ANSWER => return Err(too_long(bytes)),
+            _ => {}
         }
+        let mut changed = Vec::new();
+        if no_cloud != brought.no_cloud {
+            changed.push(Document::NoCloudSource);
+        }
+        if data != brought.data {
+            changed.push(Document::Data);
+        }
+        let mut notes = Vec::new();
+        if *guest != Guest::default() && brought.is_hollow() {
+            notes.push(
+                "guest: settings inside the guest are asked for, but the call brings no cloud-init data to merge them into; they are not applied: give the VM a cloudInitNoCloud or cloudInitConfigDrive volume"
+                    .to_owned(),
+            );
+        }
+        Ok(CloudInit { no_cloud, data, changed, notes })
     }
 
     /// The answer on a migration target: the same document. KubeVirt throws it away, and only an error would matter.
-    pub fn unchanged(&self, domain: Vec<u8>) -> Reply {
-        let answer = short_enough(Outcome { bytes: domain, changes: Vec::new(), notes: Vec::new() });
+    pub fn unchanged(&self, domain: &[u8]) -> Reply {
+        let answer = if domain.len() > MAX_ANSWER { Err(too_long(domain.len())) } else { Ok(as_it_came(domain)) };
         Reply { vm: None, pass: Some(Pass::Target), answer, kept: None }
     }
 
-    fn fitted(&self, domain: Vec<u8>, vmi: &[u8], seen: &mut Seen) -> Result<Outcome, HookError> {
+    fn fitted(&self, domain: &[u8], vmi: &[u8], seen: &mut Seen) -> Result<Outcome, HookError> {
         if domain.is_empty() {
             return Err(HookError::NoDomain);
+        }
+        // Fitting makes nothing shorter, to speak of, and reading takes several times the length.
+        if domain.len() > MAX_ANSWER {
+            return Err(too_long(domain.len()));
         }
         let domain = Domain::parse(domain).map_err(HookError::Domain)?;
         let pass = Pass::guess(domain.document());
@@ -240,9 +311,18 @@ fn view(vmi: &[u8]) -> Result<VmView, HookError> {
 /// An answer that KubeVirt can receive.
 fn short_enough(outcome: Outcome) -> Result<Outcome, HookError> {
     match outcome.bytes.len() {
-        bytes if bytes > MAX_ANSWER => Err(HookError::TooLong { what: "the fitted domain", bytes }),
+        bytes if bytes > MAX_ANSWER => Err(too_long(bytes)),
         _ => Ok(outcome),
     }
+}
+
+fn too_long(bytes: usize) -> HookError {
+    let instead = "take long texts out of the VM's metadata and qemu.args, or give it fewer devices";
+    HookError::TooLong { what: "the domain", bytes, instead }
+}
+
+fn as_it_came(domain: &[u8]) -> Outcome {
+    Outcome { bytes: domain.to_vec(), changes: Vec::new(), notes: Vec::new() }
 }
 
 /// Runs code of ours so that a mistake in it costs one answer, not the process: a sidecar that is gone takes its pod with it.

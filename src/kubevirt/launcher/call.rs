@@ -39,7 +39,7 @@ macro_rules! client {
 impl Client {
     /// OnDefineDomain; an error is in the words that KubeVirt passes on.
     pub async fn define(&self, domain: &[u8], vmi: &[u8]) -> Result<Vec<u8>, String> {
-        let (domain_xml, vmi) = (domain.to_vec(), vmi.to_vec());
+        let (domain_xml, vmi) = (domain.to_vec().into(), vmi.to_vec().into());
         Ok(match self.version.as_str() {
             "v1alpha1" => {
                 let params = v1alpha1::OnDefineDomainParams { domain_xml, vmi };
@@ -58,10 +58,12 @@ impl Client {
 
     /// PreCloudInitIso; there is none in v1alpha1.
     pub async fn pre_cloud_init_iso(&self, brought: CloudInit, vmi: &[u8]) -> Result<CloudInit, String> {
-        let CloudInit { no_cloud_source: cloud_init_no_cloud_source, data: cloud_init_data } = brought;
-        let vmi = vmi.to_vec();
+        if self.version == "v1alpha1" {
+            return Ok(brought);
+        }
+        let (cloud_init_no_cloud_source, cloud_init_data) = (brought.no_cloud_source.into(), brought.data.into());
+        let vmi = vmi.to_vec().into();
         Ok(match self.version.as_str() {
-            "v1alpha1" => CloudInit { no_cloud_source: cloud_init_no_cloud_source, data: cloud_init_data },
             "v1alpha2" => {
                 let params = v1alpha2::PreCloudInitIsoParams { cloud_init_no_cloud_source, vmi, cloud_init_data };
                 let answer = answered(client!(self, v1alpha2).pre_cloud_init_iso(params)).await?;

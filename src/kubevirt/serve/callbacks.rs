@@ -3,33 +3,47 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tonic::transport::server::{Router, Server as Transport};
+use hyper::body::Bytes;
+use tokio::sync::Semaphore;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::kubevirt::hook::{CloudInit, Hook, HookError, Reply};
+use crate::kubevirt::hook::{Brought, CloudInit, Hook, HookError, Reply};
 use crate::kubevirt::proto::info::info_server::InfoServer;
 use crate::kubevirt::proto::{v1alpha1, v1alpha2, v1alpha3};
 
+use super::call::Call;
 use super::farewell::farewell;
 use super::info::Info;
 use super::stop::Stop;
-use super::{MAX_REQUEST, log, status::status};
+use super::{Layers, MAX_REQUEST, Transport, log, status::status};
+
+/// From this size on messages are worked on one at a time: a document takes several times its length.
+const LARGE: usize = 256 << 10;
+
+/// Where calls are answered.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    hook: Arc<Hook>,
+    /// For large messages.
+    alone: Arc<Semaphore>,
+}
 
 /// The one handler behind all versions.
 #[derive(Debug, Clone)]
 pub(super) struct Callbacks {
-    hook: Arc<Hook>,
+    desk: Desk,
     stop: Stop,
 }
 
 impl Callbacks {
-    pub(super) fn new(hook: Arc<Hook>, stop: Stop) -> Self {
-        Self { hook, stop }
+    pub(super) fn new(desk: Desk, stop: Stop) -> Self {
+        Self { desk, stop }
     }
 
     /// Everything that virt-launcher calls on the hook socket.
-    pub(super) fn into_router(self, mut transport: Transport) -> Router {
-        let info = Info { cloud_init: self.hook.serves_cloud_init() };
+    pub(super) fn into_router(self, mut transport: Transport) -> Router<Layers> {
+        let info = Info { cloud_init: self.desk.hook.serves_cloud_init() };
         let v1 = v1alpha1::callbacks_server::CallbacksServer::new(self.clone());
         let v2 = v1alpha2::callbacks_server::CallbacksServer::new(self.clone());
         let v3 = v1alpha3::callbacks_server::CallbacksServer::new(self);
@@ -40,40 +54,64 @@ impl Callbacks {
             .add_service(v1.max_decoding_message_size(MAX_REQUEST))
     }
 
-    async fn on_define_domain(&self, version: &'static str, domain: Vec<u8>, vmi: Vec<u8>) -> Result<Vec<u8>, Status> {
-        let outcome = answer(&self.hook, "OnDefineDomain", version, move |hook| hook.define(domain, &vmi)).await?;
-        Ok(outcome.bytes)
+    async fn on_define_domain(
+        &self,
+        version: &'static str,
+        call: Option<Arc<Call>>,
+        domain: Bytes,
+        vmi: Bytes,
+    ) -> Result<Vec<u8>, Status> {
+        let work = move |hook: &Hook| hook.define(&domain, &vmi);
+        Ok(self.desk.answer("OnDefineDomain", version, call, work).await?.bytes)
     }
 
     async fn pre_cloud_init_iso(
         &self,
         version: &'static str,
-        vmi: Vec<u8>,
-        brought: CloudInit,
+        call: Option<Arc<Call>>,
+        vmi: Bytes,
+        (no_cloud, data): (Bytes, Bytes),
     ) -> Result<CloudInit, Status> {
-        answer(&self.hook, "PreCloudInitIso", version, move |hook| hook.cloud_init(&vmi, brought)).await
+        let work = move |hook: &Hook| hook.cloud_init(&vmi, Brought { no_cloud: &no_cloud, data: &data });
+        self.desk.answer("PreCloudInitIso", version, call, work).await
     }
 }
 
-/// Has a call answered on another thread, so that Info and Shutdown need not wait for it, and logs it there.
-pub(super) async fn answer<T: log::Answer + Send + 'static>(
-    hook: &Arc<Hook>,
-    point: &'static str,
-    version: &'static str,
-    work: impl FnOnce(&Hook) -> Reply<T> + Send + 'static,
-) -> Result<T, Status> {
-    let hook = Arc::clone(hook);
-    let came = Instant::now();
-    let work = tokio::task::spawn_blocking(move || {
-        let reply = work(&hook);
-        log::reply(point, version, &reply, came.elapsed());
-        reply.answer
-    });
-    match work.await {
-        Ok(answer) => answer.map_err(|error| status(&error)),
-        // The hook itself catches panics, so this is one in the logging.
-        Err(error) => Err(status(&HookError::Bug(error.to_string()))),
+impl Desk {
+    pub(super) fn new(hook: Arc<Hook>) -> Self {
+        Self { hook, alone: Arc::new(Semaphore::new(1)) }
     }
+
+    /// Has a call answered on another thread, so that Info and Shutdown need not wait for it, and logs it there.
+    pub(super) async fn answer<T: log::Answer + Send + 'static>(
+        &self,
+        point: &'static str,
+        version: &'static str,
+        call: Option<Arc<Call>>,
+        work: impl FnOnce(&Hook) -> Reply<T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let hook = Arc::clone(&self.hook);
+        let came = Instant::now();
+        let is_large = call.as_ref().is_some_and(|call| call.bytes() > LARGE);
+        let alone = if is_large { Arc::clone(&self.alone).acquire_owned().await.ok() } else { None };
+        let work = tokio::task::spawn_blocking(move || {
+            let reply = work(&hook);
+            // A caller that has gone does not end the work, so the work keeps what the call takes.
+            drop((alone, call));
+            log::reply(point, version, &reply, came.elapsed());
+            reply.answer
+        });
+        match work.await {
+            Ok(answer) => answer.map_err(|error| status(&error)),
+            // The hook itself catches panics, so this is one in the logging.
+            Err(error) => Err(status(&HookError::Bug(error.to_string()))),
+        }
+    }
+}
+
+/// The call that a request belongs to.
+pub(super) fn call_of<T>(request: &Request<T>) -> Option<Arc<Call>> {
+    request.extensions().get::<Arc<Call>>().cloned()
 }
 
 #[async_trait]
@@ -82,8 +120,9 @@ impl v1alpha1::callbacks_server::Callbacks for Callbacks {
         &self,
         request: Request<v1alpha1::OnDefineDomainParams>,
     ) -> Result<Response<v1alpha1::OnDefineDomainResult>, Status> {
+        let call = call_of(&request);
         let v1alpha1::OnDefineDomainParams { domain_xml, vmi } = request.into_inner();
-        let domain_xml = self.on_define_domain("v1alpha1", domain_xml, vmi).await?;
+        let domain_xml = self.on_define_domain("v1alpha1", call, domain_xml, vmi).await?;
         Ok(Response::new(v1alpha1::OnDefineDomainResult { domain_xml }))
     }
 }
@@ -97,8 +136,9 @@ macro_rules! callbacks {
                 &self,
                 request: Request<$version::OnDefineDomainParams>,
             ) -> Result<Response<$version::OnDefineDomainResult>, Status> {
+                let call = call_of(&request);
                 let $version::OnDefineDomainParams { domain_xml, vmi } = request.into_inner();
-                let domain_xml = self.on_define_domain(stringify!($version), domain_xml, vmi).await?;
+                let domain_xml = self.on_define_domain(stringify!($version), call, domain_xml, vmi).await?;
                 Ok(Response::new($version::OnDefineDomainResult { domain_xml }))
             }
 
@@ -106,10 +146,11 @@ macro_rules! callbacks {
                 &self,
                 request: Request<$version::PreCloudInitIsoParams>,
             ) -> Result<Response<$version::PreCloudInitIsoResult>, Status> {
+                let call = call_of(&request);
                 let $version::PreCloudInitIsoParams { cloud_init_no_cloud_source, vmi, cloud_init_data } =
                     request.into_inner();
-                let brought = CloudInit { no_cloud: cloud_init_no_cloud_source, data: cloud_init_data };
-                let merged = self.pre_cloud_init_iso(stringify!($version), vmi, brought).await?;
+                let brought = (cloud_init_no_cloud_source, cloud_init_data);
+                let merged = self.pre_cloud_init_iso(stringify!($version), call, vmi, brought).await?;
                 Ok(Response::new($version::PreCloudInitIsoResult {
                     cloud_init_no_cloud_source: merged.no_cloud,
                     cloud_init_data: merged.data,

@@ -1,8 +1,9 @@
-//! A connection that has to say something before long.
+//! A connection that has to say something before long, and that can be ended.
 
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
+
+use super::crowd::{Crowd, Line};
 
 /// How long a caller may take for the first bytes of HTTP/2. virt-launcher sends them at once; pings only begin behind them, so without
 /// this a silent connection would hold its file descriptor for ever, and enough of them would keep a Shutdown out.
@@ -24,22 +27,39 @@ pub(super) struct Caller {
     stream: UnixStream,
     /// Until the preface is there: how much of it came, and when patience ends.
     waiting: Option<(usize, Pin<Box<Sleep>>)>,
+    line: Arc<Line>,
+    crowd: Crowd,
 }
 
 impl Caller {
-    pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, waiting: Some((0, Box::pin(sleep(PATIENCE)))) }
+    pub(super) fn new(stream: UnixStream, crowd: &Crowd) -> Self {
+        let waiting = Some((0, Box::pin(sleep(PATIENCE))));
+        Self { stream, waiting, line: crowd.enter(), crowd: crowd.clone() }
+    }
+
+    /// An error if it is to end; wakes the task when it is.
+    fn lives(&self, cx: &Context<'_>) -> io::Result<()> {
+        if self.line.is_cut(cx) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.crowd.leave(&self.line);
     }
 }
 
 impl Connected for Caller {
-    type ConnectInfo = ();
+    type ConnectInfo = Arc<Line>;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Arc<Line> {
+        Arc::clone(&self.line)
+    }
 }
 
 impl AsyncRead for Caller {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.lives(cx)?;
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let Some((come, patience)) = &mut self.waiting else { return polled };
@@ -58,6 +78,7 @@ impl AsyncRead for Caller {
 
 impl AsyncWrite for Caller {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.lives(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -74,6 +95,7 @@ impl AsyncWrite for Caller {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.lives(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 

@@ -7,14 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 
 use super::caller::Caller;
+use super::crowd::Crowd;
 
-/// How long to wait when a connection cannot be accepted. The usual reason is that there are no file descriptors left, and then the
-/// next attempt would fail at once, for ever.
+/// How long to wait when a connection cannot be accepted, or when there are too many and none of them can be ended yet. The usual reason
+/// is that there are no file descriptors left, and then the next attempt would fail at once, for ever.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The connections of a socket. Never ends and never fails.
@@ -24,12 +25,15 @@ pub(super) struct Incoming {
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the last attempt failed: told once, not every time.
     failing: bool,
+    crowd: Crowd,
+    /// One for whom there is no room yet.
+    held: Option<UnixStream>,
 }
 
 impl Incoming {
-    pub(super) fn new(listener: StdListener) -> io::Result<Self> {
+    pub(super) fn new(listener: StdListener, crowd: Crowd) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: UnixListener::from_std(listener)?, pause: None, failing: false })
+        Ok(Self { listener: UnixListener::from_std(listener)?, pause: None, failing: false, crowd, held: None })
     }
 }
 
@@ -42,15 +46,25 @@ impl Stream for Incoming {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+            if let Some(stream) = self.held.take() {
+                if self.crowd.has_room() {
+                    return Poll::Ready(Some(Ok(Caller::new(stream, &self.crowd))));
+                }
+                self.held = Some(stream);
+                self.pause = Some(Box::pin(sleep(PAUSE)));
+                continue;
+            }
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, _)) => {
                     self.failing = false;
-                    return Poll::Ready(Some(Ok(Caller::new(stream))));
+                    self.held = Some(stream);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.failing, true) {
                         tracing::warn!(%error, "cannot accept a connection; trying on");
                     }
+                    // Descriptors may be what is missing: whoever is here for nothing has one.
+                    self.crowd.send_one_away();
                     self.pause = Some(Box::pin(sleep(PAUSE)));
                 }
             }

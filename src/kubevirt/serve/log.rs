@@ -46,7 +46,13 @@ impl Answer for Outcome {
 impl Answer for CloudInit {
     /// User data is nobody's business.
     fn tell(&self) -> usize {
-        0
+        for document in &self.changed {
+            tracing::info!(what = %document, why = "the guest section is merged into its user data", "changed");
+        }
+        for note in &self.notes {
+            tracing::info!(note, "noted");
+        }
+        self.changed.len()
     }
 }
 

@@ -4,18 +4,24 @@
 //! An end has three stages: the sockets vanish and nobody is accepted any more, calls under way are answered, and whatever still
 //! hangs after [`DRAIN`] is dropped.
 
+mod budget;
+mod call;
 mod callbacks;
 mod caller;
+mod crowd;
 mod farewell;
 mod incoming;
 mod info;
+mod intake;
 pub mod log;
 mod name;
 mod plugin;
+mod received;
 mod socket;
 mod stale;
 mod status;
 mod stop;
+mod unread;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,11 +29,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tonic::transport::server::{Router, Server as Transport};
+use tonic::transport::server::{Router, Server};
+use tower_layer::{Identity, Stack};
 
 use super::hook::Hook;
-use callbacks::Callbacks;
+use budget::Budget;
+use callbacks::{Callbacks, Desk};
+use crowd::Crowd;
 use incoming::Incoming;
+use intake::Gate;
 use plugin::DomainHooks;
 use socket::Placed;
 use stop::Stop;
@@ -40,6 +50,16 @@ pub const DRAIN: Duration = Duration::from_secs(3);
 
 /// KubeVirt has no limit for what it sends; a VMI with its status can be large.
 const MAX_REQUEST: usize = 16 << 20;
+
+/// So many calls at once on a connection; virt-launcher makes one.
+const STREAMS: u32 = 4;
+
+/// So much of a call may come before it is read. It lies in memory outside of any budget.
+const WINDOW: u32 = 16 << 10;
+
+/// The limits in front of the services.
+type Layers = Stack<Gate, Identity>;
+type Transport = Server<Layers>;
 
 /// A client that does not answer pings is gone, whatever its connection says. (One that never began is gone sooner: see `caller`.)
 const PING: Duration = Duration::from_secs(20);
@@ -112,11 +132,14 @@ async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), Serv
         }
         None => None,
     };
-    let callbacks = Callbacks::new(Arc::clone(&hook), stop.clone());
+    let crowd = Crowd::default();
+    let budget = Budget::new(crowd.clone());
+    let desk = Desk::new(hook);
+    let callbacks = Callbacks::new(desk.clone(), stop.clone());
     let serving = async {
         tokio::try_join!(
-            listen(hooks, callbacks.into_router(transport()), stop),
-            listen(plugin, DomainHooks::new(hook).into_router(transport()), stop),
+            listen(hooks, callbacks.into_router(transport(&budget)), &crowd, stop),
+            listen(plugin, DomainHooks::new(desk).into_router(transport(&budget)), &crowd, stop),
         )
     };
     tokio::select! {
@@ -129,11 +152,12 @@ async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), Serv
 }
 
 /// Serves one socket to the end; nothing if there is none.
-async fn listen(placed: Option<Placed>, router: Router, stop: &Stop) -> Result<(), ServeError> {
+async fn listen(placed: Option<Placed>, router: Router<Layers>, crowd: &Crowd, stop: &Stop) -> Result<(), ServeError> {
     let Some(mut placed) = placed else {
         return Ok(());
     };
-    let incoming = placed.listener().and_then(Incoming::new).map_err(ServeError::Runtime)?;
+    let incoming =
+        placed.listener().and_then(|listener| Incoming::new(listener, crowd.clone())).map_err(ServeError::Runtime)?;
     tracing::info!(socket = %placed.path().display(), "serving");
     let over = async {
         stop.asked().await;
@@ -143,10 +167,13 @@ async fn listen(placed: Option<Placed>, router: Router, stop: &Stop) -> Result<(
     Ok(router.serve_with_incoming_shutdown(incoming, over).await?)
 }
 
-fn transport() -> Transport {
-    Transport::builder()
-        // virt-launcher makes one call at a time; each stream may hold a large document.
-        .max_concurrent_streams(4)
+fn transport(budget: &Budget) -> Transport {
+    Server::builder()
+        .layer(Gate { budget: budget.clone() })
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        // A call that waits for memory must not take the window from those beside it.
+        .initial_connection_window_size(STREAMS * WINDOW)
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
 }

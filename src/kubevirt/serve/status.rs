@@ -5,9 +5,22 @@ use tonic::{Code, Status};
 use crate::kubevirt::cloudinit::CloudInitError;
 use crate::kubevirt::hook::{HookError, one_line};
 
-/// The status of an error. It begins with our name, as several sidecars may serve one VM.
+/// What our lines begin with, as several sidecars may serve one VM.
+const NAME: &str = "virt-tailor: ";
+
+/// The status of an error.
 pub(super) fn status(error: &HookError) -> Status {
-    Status::new(code(error), one_line(&format!("virt-tailor: {error}")))
+    of_line(code(error), error)
+}
+
+/// A status in our words.
+pub(super) fn of_line(code: Code, error: &dyn std::fmt::Display) -> Status {
+    Status::new(code, one_line(&format!("{NAME}{error}")))
+}
+
+/// Whether a message is in our words.
+pub(super) fn is_ours(message: &str) -> bool {
+    message.starts_with(NAME)
 }
 
 fn code(error: &HookError) -> Code {
@@ -76,9 +89,9 @@ mod tests {
             ),
             (HookError::Refused(refusal), Code::FailedPrecondition, "virt-tailor: one thing; another thing"),
             (
-                HookError::TooLong { what: "the fitted domain", bytes: 5_000_000 },
+                HookError::TooLong { what: "the domain", bytes: 5_000_000, instead: "make it shorter" },
                 Code::ResourceExhausted,
-                "virt-tailor: the fitted domain has 5000000 bytes; KubeVirt receives 4193280 at most",
+                "virt-tailor: the domain has 5000000 bytes; KubeVirt receives 4193280 at most: make it shorter",
             ),
             (
                 HookError::CloudInit(CloudInitError::BootcmdIsNoList),
