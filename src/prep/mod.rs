@@ -19,9 +19,11 @@ pub mod hand;
 pub mod journal;
 mod kind;
 mod owner;
+mod refusal;
 mod step;
 pub mod steps;
 mod trouble;
+pub mod vf;
 
 pub use action::{Action, HostFile, HostFileError};
 pub use effects::{Effects, LiveEffects, perform};
