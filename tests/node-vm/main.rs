@@ -8,6 +8,8 @@
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
 //! | [`binary`] | our static binary |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
+//! | [`hands`] | the engine here, with its hand in the machine |
+//! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it.
@@ -23,9 +25,12 @@
 
 mod binary;
 mod device;
+mod displays;
+mod hands;
 mod kernel;
 mod limits;
 mod machine;
 mod qmp;
 mod smoke;
+mod virtual_functions;
 mod vm;
