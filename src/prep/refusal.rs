@@ -22,6 +22,7 @@ const MEANINGS: &[(&str, i32, &str)] = &[
     ("create", libc::EEXIST, "there is a mediated device with this UUID already"),
     ("current_vgpu_type", libc::EINVAL, "the GPU cannot make this vGPU type now"),
     ("current_vgpu_type", libc::EBUSY, "the vGPU is in use"),
+    ("bind", libc::ENOENT, "there is no such driver: its module is not loaded"),
     ("bind", libc::ENODEV, "the driver does not know the device, or its firmware or hardware does not answer"),
 ];
 

@@ -105,16 +105,13 @@ impl Kind for MakeMdev {
         let Some(kind) = self.find(&now.types) else {
             let known = now.types.iter().flat_map(|kind| kind.name.as_deref().into_iter().chain([kind.id.as_str()]));
             let hint = suggest(&self.kind, known)
-                .map_or_else(String::new, |name| format!(", did you mean \"{}\"?", shown(name)));
+                .map_or_else(|| ".".to_owned(), |name| format!(", did you mean \"{}\"?", shown(name)));
             let all: Vec<String> = now.types.iter().map(MdevType::to_string).collect();
-            return refused(
-                format!(
-                    "{parent} has no type \"{}\" of mediated devices{hint} It has: {}",
-                    shown(&self.kind),
-                    all.join(", ")
-                )
-                .replace("devices It", "devices. It"),
-            );
+            return refused(format!(
+                "{parent} has no type \"{}\" of mediated devices{hint} It has: {}",
+                shown(&self.kind),
+                all.join(", ")
+            ));
         };
         let device = Mdev { parent: self.parent.clone(), kind: kind.id.clone() };
         match &now.device {
