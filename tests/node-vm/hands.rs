@@ -42,7 +42,12 @@ impl<'vm> Remote<'vm> {
     /// Undoes all that an owner has. That something is left is an error.
     #[track_caller]
     pub(crate) fn undo(&self, owner: &str) -> Undone {
-        self.engine.undo(&owner.parse().unwrap(), &mut |_| ()).unwrap_or_else(|why| panic!("{owner}: {why}"))
+        self.try_undo(owner).unwrap_or_else(|why| panic!("{owner}: {why}"))
+    }
+
+    /// The same, with what is left.
+    pub(crate) fn try_undo(&self, owner: &str) -> Result<Undone, EngineError> {
+        self.engine.undo(&owner.parse().unwrap(), &mut |_| ())
     }
 }
 

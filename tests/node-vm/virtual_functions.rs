@@ -94,8 +94,18 @@ fn virtual_functions_come_and_go() {
     assert!(refused.contains("driver igb has no link state for VFs"), "{refused}");
     assert_eq!(vf(&vm, &interface, 0)["vlan_list"], untouched["vlan_list"]);
 
-    // With the last owner the VFs go.
+    // With the last owner the VFs go, unless somebody whom we do not know has one: that write would not return.
     engine.undo("vm-d");
+    let foreign = at(0);
+    let folder = format!("/sys/bus/pci/devices/{foreign}");
+    vm.run(&format!("echo vfio-pci >{folder}/driver_override; echo {foreign} >/sys/bus/pci/drivers_probe")).ok();
+    let left = engine.try_undo("vm-b").unwrap_err().to_string();
+    assert!(
+        left.contains(&format!("{foreign}, a virtual function of {pf}, is still bound to a VFIO driver")),
+        "{left}"
+    );
+    assert_eq!((&*attribute("sriov_numvfs"), vm.driver(&at(2))), ("3", None));
+    vm.run(&format!("echo {foreign} >{folder}/driver/unbind")).ok();
     engine.undo("vm-b");
     assert_eq!((&*attribute("sriov_numvfs"), &*attribute("sriov_drivers_autoprobe")), ("0", "1"));
 
