@@ -88,7 +88,7 @@ impl Drop for Pod {
 /// A call as virt-launcher makes it, for the VM of the example.
 fn request(domain: impl Into<Vec<u8>>, context: Option<&str>) -> MutateDomainRequest {
     let sidecar_context = context.map(|context| SidecarContext { invocation_context: context.to_owned() });
-    MutateDomainRequest { domain_type: "libvirt".to_owned(), domain: domain.into(), vmi: vmi(), sidecar_context }
+    MutateDomainRequest { domain_type: "libvirt".to_owned(), domain: domain.into(), vmi: vmi().into(), sidecar_context }
 }
 
 fn vmi() -> Vec<u8> {
@@ -155,8 +155,8 @@ async fn domains_of_another_type_are_refused_in_one_line() {
 #[tokio::test]
 async fn what_comes_broken_or_too_large_is_refused_in_one_line() {
     let pod = Pod::start();
-    let wrong_vmi = MutateDomainRequest { vmi: b"{".to_vec(), ..request(domain(), Some("Boot")) };
-    let no_vmi = MutateDomainRequest { vmi: Vec::new(), ..request(domain(), Some("Boot")) };
+    let wrong_vmi = MutateDomainRequest { vmi: b"{".to_vec().into(), ..request(domain(), Some("Boot")) };
+    let no_vmi = MutateDomainRequest { vmi: Vec::new().into(), ..request(domain(), Some("Boot")) };
     let large = domain().replacen("<devices>", &format!("<!--{}--><devices>", " ".repeat(4_190_000)), 1);
     for (request, words) in [
         (request("", Some("Boot")), "the call brings no domain XML"),

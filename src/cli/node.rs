@@ -46,7 +46,7 @@ pub enum NodeCommand {
     Hand {
         /// The root of the host.
         #[arg(long, value_name = "DIR", default_value = "/")]
-        host_root: PathBuf,
+        root: PathBuf,
     },
 }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::vf::VfSetting;
+use crate::base::PciAddress;
+
 /// A file below a host's root that may be written: in `sys` or `proc`, without `..`.
 ///
 /// Made from parsed values only (a PCI address, a module's name), never from text of a VM's author.
@@ -107,6 +110,15 @@ pub enum Action {
         /// Its name.
         module: String,
     },
+    /// Changes one attribute of a VF, by the PF's network interface.
+    SetVf {
+        /// The PF.
+        pf: PciAddress,
+        /// Which of its VFs, from 0.
+        index: u32,
+        /// What.
+        setting: VfSetting,
+    },
 }
 
 impl Action {
@@ -118,8 +130,10 @@ impl Action {
     /// How long it may take before whoever does it is given up.
     pub fn deadline(&self) -> Duration {
         match self {
+            // A driver makes its VFs one by one, some in seconds each.
+            Self::Write { file, .. } if file.0.ends_with("/sriov_numvfs") => Duration::from_secs(120),
             // Unbinding waits for the driver to let go: the slowest seen to come back were seconds (a NIC's firmware reset).
-            Self::Write { .. } => Duration::from_secs(10),
+            Self::Write { .. } | Self::SetVf { .. } => Duration::from_secs(10),
             Self::Await { millis, .. } | Self::Pause { millis } => {
                 Duration::from_millis(*millis) + Duration::from_secs(5)
             }
@@ -152,6 +166,7 @@ impl fmt::Display for Action {
                 }
             }
             Self::UnloadModule { module } => write!(f, "unload module {module}"),
+            Self::SetVf { pf, index, setting } => write!(f, "set {setting} of VF {index} of {pf}"),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, HostFile};
+use super::refusal::refused_write;
 use super::trouble::Trouble;
+use super::vf::{self, VfSetting};
+use crate::base::PciAddress;
 use crate::host::Root;
 
 /// How often a condition is looked at while waiting for it.
@@ -39,6 +42,13 @@ pub trait Effects {
     ///
     /// [`Trouble`], with who still uses it.
     fn unload_module(&mut self, root: &Root, module: &str) -> Result<(), Trouble>;
+
+    /// Changes one attribute of a VF.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: the PF has no network interface, or its driver does not take this.
+    fn set_vf(&mut self, root: &Root, pf: PciAddress, index: u32, setting: VfSetting) -> Result<(), Trouble>;
 }
 
 /// Carries one action out.
@@ -50,7 +60,7 @@ pub fn perform(action: &Action, root: &Root, effects: &mut dyn Effects) -> Resul
     match action {
         Action::Write { file, value, tolerate } => match effects.write(root, file, value) {
             Err(error) if error.raw_os_error().is_some_and(|errno| tolerate.contains(&errno)) => Ok(()),
-            Err(error) => Err(Trouble::io(format_args!("cannot {action}"), &error)),
+            Err(error) => Err(refused_write(action, file, &error)),
             Ok(()) => Ok(()),
         },
         Action::Await { path, present, millis } => await_path(root, path, *present, Duration::from_millis(*millis))
@@ -64,6 +74,7 @@ pub fn perform(action: &Action, root: &Root, effects: &mut dyn Effects) -> Resul
             effects.load_module(root, module, parameters, from.as_deref())
         }
         Action::UnloadModule { module } => effects.unload_module(root, module),
+        Action::SetVf { pf, index, setting } => effects.set_vf(root, *pf, *index, *setting),
     }
 }
 
@@ -112,5 +123,9 @@ impl Effects for LiveEffects {
 
     fn unload_module(&mut self, _root: &Root, module: &str) -> Result<(), Trouble> {
         Err(Trouble::new(format!("module {module} cannot be unloaded yet")))
+    }
+
+    fn set_vf(&mut self, root: &Root, pf: PciAddress, index: u32, setting: VfSetting) -> Result<(), Trouble> {
+        vf::change(root, pf, index, setting)
     }
 }

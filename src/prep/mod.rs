@@ -21,10 +21,12 @@ pub mod hand;
 pub mod journal;
 mod kind;
 mod owner;
+mod refusal;
 mod select;
 mod step;
 pub mod steps;
 mod trouble;
+pub mod vf;
 
 pub use action::{Action, HostFile, HostFileError};
 pub use compile::compile;

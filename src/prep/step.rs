@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::kind::{Effect, Kind, Reached};
-use super::steps::{Bind, PinPower};
+use super::steps::{
+    Bind, MakeMdev, MakeVfs, PinPower, ReleaseConsoles, ReleaseFramebuffer, SetResetMethods, SetVf, SetVgpu,
+};
 use super::trouble::Trouble;
 use crate::host::Root;
 
@@ -99,6 +101,20 @@ kinds! {
     Bind,
     /// Keep a PCI function awake.
     PinPower,
+    /// Make virtual functions of a PF.
+    MakeVfs,
+    /// Set a virtual function's attributes on the wire.
+    SetVf,
+    /// Make a mediated device.
+    MakeMdev,
+    /// Make an NVIDIA VF a vGPU.
+    SetVgpu,
+    /// Take the text consoles off the frame buffers.
+    ReleaseConsoles,
+    /// Take the firmware's framebuffer off a GPU.
+    ReleaseFramebuffer,
+    /// Choose how a PCI function is reset.
+    SetResetMethods,
 }
 
 impl Step {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
+use virt_tailor::base::PciAddress;
 use virt_tailor::host::Root;
+use virt_tailor::prep::vf::VfSetting;
 use virt_tailor::prep::{Effects, HostFile, Trouble};
 
 use crate::hand::ModelHands;
@@ -200,6 +202,10 @@ impl Effects for Model {
 
     fn load_module(&mut self, _: &Root, module: &str, _: &[String], _: Option<&Path>) -> Result<(), Trouble> {
         Err(Trouble::new(format!("the model has no module {module}")))
+    }
+
+    fn set_vf(&mut self, _: &Root, pf: PciAddress, _: u32, _: VfSetting) -> Result<(), Trouble> {
+        Err(Trouble::new(format!("the model has no virtual functions on {pf}")))
     }
 
     fn unload_module(&mut self, _: &Root, module: &str) -> Result<(), Trouble> {

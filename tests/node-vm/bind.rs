@@ -9,13 +9,17 @@ use crate::vm::Vm;
 pub(crate) fn looks(vm: &Vm, bdf: &str) -> Vec<Option<String>> {
     let folder = format!("/sys/bus/pci/devices/{bdf}");
     let mut looks = vec![vm.driver(bdf)];
-    looks.extend(["driver_override", "power/control", "d3cold_allowed"].map(|name| vm.read(&format!("{folder}/{name}"))));
+    looks.extend(
+        ["driver_override", "power/control", "d3cold_allowed"].map(|name| vm.read(&format!("{folder}/{name}"))),
+    );
     looks
 }
 
 /// A NodeConfig that selects each device by its address.
 pub(crate) fn by_address(vm: &Vm, names: &[(&str, &str)]) -> String {
-    let mut config = "apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {name: box}\nspec:\n  resources:\n".to_owned();
+    let mut config =
+        "apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {name: box}\nspec:\n  resources:\n"
+            .to_owned();
     for (name, more) in names {
         let bdf = vm.bdf(name);
         config.push_str(&format!(
@@ -43,7 +47,10 @@ fn devices_go_and_come_back() {
         .with(Device::bochs_display("display"))
         .boot();
     let names = ["nic", "usb0", "disk", "sound", "display"];
-    let config = by_address(&vm, &names.map(|name| (name, if name == "display" { "prepare:\n- consoles: release" } else { "" })));
+    let config = by_address(
+        &vm,
+        &names.map(|name| (name, if name == "display" { "prepare:\n- consoles: release" } else { "" })),
+    );
     vm.put("node.yaml", config.as_bytes());
     let before: Vec<_> = names.iter().map(|name| looks(&vm, &vm.bdf(name))).collect();
     let twin = looks(&vm, &vm.bdf("usb1"));
@@ -51,14 +58,16 @@ fn devices_go_and_come_back() {
     for name in names {
         let bdf = vm.bdf(name);
         let plan: Value = serde_json::from_str(
-            &vm.run(&format!("virt-tailor node plan {NODE} --resource example.com/{name} --owner vm-{name} --json")).ok(),
+            &vm.run(&format!("virt-tailor node plan {NODE} --resource example.com/{name} --owner vm-{name} --json"))
+                .ok(),
         )
         .unwrap();
         assert_eq!(plan["refused"], serde_json::json!([]), "{plan:#}");
         let before = looks(&vm, &bdf);
         // Twenty times there and back.
         for round in 0..20 {
-            let apply = vm.run(&format!("virt-tailor node apply {NODE} --resource example.com/{name} --owner vm-{name}")).ok();
+            let apply =
+                vm.run(&format!("virt-tailor node apply {NODE} --resource example.com/{name} --owner vm-{name}")).ok();
             assert_eq!(apply, format!("vm-{name} has example.com/{name} ({bdf})"), "round {round}");
             assert_eq!(vm.driver(&bdf).as_deref(), Some("vfio-pci"));
             let group = vm.group(&bdf).unwrap();

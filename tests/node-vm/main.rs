@@ -11,6 +11,8 @@
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
 //! | [`smoke`] | the machine is what was asked for, and the kernel does by hand what we are to do |
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
+//! | [`hands`] | the engine here, with its hand in the machine |
+//! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
 //! everything takes long on a busy machine: wait for what happens, never for a time.
@@ -24,17 +26,21 @@
 // Scenarios come and go; what one of them alone needs stays.
 #![allow(dead_code, reason = "a harness for scenarios to come")]
 
-mod bind;
 mod binary;
+mod bind;
 mod device;
+mod displays;
 mod firmware;
+mod hands;
 mod hung;
 mod iommu;
 mod kernel;
 mod limits;
 mod machine;
+mod mediated;
 mod modules;
 mod qmp;
 mod smoke;
 mod systemd;
+mod virtual_functions;
 mod vm;

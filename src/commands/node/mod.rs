@@ -23,6 +23,6 @@ pub(super) fn run(node: &Node) -> Result<(), Failure> {
         NodeCommand::Undo(args) => undo::run(args),
         NodeCommand::Status(args) => status::run(args),
         NodeCommand::Recover(args) => recover::run(args),
-        NodeCommand::Hand { host_root } => hand::run(host_root),
+        NodeCommand::Hand { root } => hand::run(root),
     }
 }

@@ -46,7 +46,7 @@ impl Session {
     /// Who does what must not be done by ourselves.
     pub(super) fn workshop(&self) -> Workshop {
         let root = self.root.folder().display().to_string();
-        let arguments = ["node", "hand", "--host-root", &root].map(str::to_owned);
+        let arguments = ["node", "hand", "--root", &root].map(str::to_owned);
         // This very program, even if its file has been replaced meanwhile.
         Workshop::new("/proc/self/exe", arguments, Root::new("/"))
     }

@@ -39,7 +39,8 @@ pub struct BindState {
     pub driver: Option<String>,
     /// `driver_override`: a foreign one (driverctl, udev) is the admin's will, and comes back.
     pub driver_override: Option<String>,
-    /// The IOMMU group, whose device node has to be there once a VFIO driver is bound.
+    /// The IOMMU group, whose device node has to be there once a VFIO driver is bound. One that VFIO makes up where there is no IOMMU is
+    /// none.
     pub group: Option<u32>,
 }
 
@@ -56,11 +57,14 @@ impl Kind for Bind {
 
     fn observe(&self, root: &Root) -> Result<BindState, Trouble> {
         let set = |text: &String| !text.is_empty() && text != "(null)";
+        let group = root.link_name(function(self.address, "iommu_group"))?.and_then(|name| name.parse().ok());
+        // Its device node has another name, `noiommu-N` (kernel: drivers/vfio/group.c).
+        let made_up = root.text(function(self.address, "iommu_group/name"))?.is_some_and(|name| name == "vfio-noiommu");
         Ok(BindState {
             present: root.has(format!("sys/bus/pci/devices/{}", self.address)),
             driver: root.link_name(function(self.address, "driver"))?,
             driver_override: root.text(function(self.address, "driver_override"))?.filter(set),
-            group: root.link_name(function(self.address, "iommu_group"))?.and_then(|name| name.parse().ok()),
+            group: if made_up { None } else { group },
         })
     }
 

@@ -80,3 +80,66 @@ impl Kind for PinPower {
         .collect()
     }
 }
+
+/// The bridges above a function, the nearest first: a root port that sleeps takes what is below it along, so they are kept awake as
+/// well, a [`PinPower`] each. Read from where the function's folder lies.
+///
+/// # Errors
+///
+/// [`Trouble`]: the system refused.
+pub fn upstream(root: &Root, address: PciAddress) -> Result<Vec<PciAddress>, Trouble> {
+    let Some(path) = root.link(format!("sys/bus/pci/devices/{address}"))? else { return Ok(Vec::new()) };
+    let above = path.parent().into_iter().flat_map(|path| path.iter()).rev();
+    Ok(above.map_while(|name| name.to_str()?.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step() -> PinPower {
+        PinPower { address: "0000:03:00.0".parse().unwrap() }
+    }
+
+    fn state(control: &str, d3cold_allowed: Option<&str>) -> PowerState {
+        PowerState { control: Some(control.to_owned()), d3cold_allowed: d3cold_allowed.map(str::to_owned) }
+    }
+
+    #[test]
+    fn there_and_back() {
+        let original = state("auto", Some("1"));
+        let wanted = step().wanted(&original).unwrap();
+        assert_eq!(wanted, state("on", Some("0")));
+        let told = |from, to| step().moves(from, to, 0).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let folder = "/sys/bus/pci/devices/0000:03:00.0";
+        let writes = |control, allowed| {
+            [
+                format!("write {control:?} to {folder}/power/control"),
+                format!("write {allowed:?} to {folder}/d3cold_allowed"),
+            ]
+        };
+        assert_eq!(told(&original, &wanted), writes("on", "0"));
+        assert_eq!(told(&wanted, &step().undone(&original, &wanted, &wanted)), writes("auto", "1"));
+        assert_eq!(step().moves(&original, &wanted, 1), []);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_written() {
+        let original = state("auto", None);
+        let wanted = step().wanted(&original).unwrap();
+        assert_eq!(step().moves(&original, &wanted, 0).len(), 1);
+        let gone = PowerState { control: None, d3cold_allowed: None };
+        assert_eq!(step().undone(&original, &wanted, &gone), gone);
+    }
+
+    #[test]
+    fn all_bridges_above_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let devices = folder.path().join("sys/bus/pci/devices");
+        std::fs::create_dir_all(&devices).unwrap();
+        let target = "../../../devices/pci0000:00/0000:00:1c.4/0000:02:00.0/0000:03:00.0";
+        std::os::unix::fs::symlink(target, devices.join("0000:03:00.0")).unwrap();
+        let above = upstream(&Root::new(folder.path()), step().address).unwrap();
+        assert_eq!(above.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0000:02:00.0", "0000:00:1c.4"]);
+    }
+}
