@@ -1,0 +1,31 @@
+//! virt-tailor as it runs on a node: a static binary, with the feature `fault-injection`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::kernel::cache;
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The binary, built once a test program. Not the release profile: that takes minutes, and its size is no matter here.
+pub(crate) fn virt_tailor() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let target = cache().join("cargo");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--bin", "virt-tailor", "--features", "fault-injection"])
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            // As in images/build.
+            .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_DEV_STRIP", "symbols")
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "cargo build for the guest: {status}");
+        target.join(TARGET).join("debug/virt-tailor")
+    })
+}
