@@ -69,6 +69,21 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// What prepares a node for a VM
+    #[command(subcommand, hide = true)]
+    Node(Node),
+}
+
+/// `node`.
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Carry out the engine's orders, one JSON document a line, from standard input
+    #[command(hide = true)]
+    Hand {
+        /// Where the node's root folder is
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
 }
 
 /// What a domain is fitted with.

@@ -5,6 +5,7 @@ mod failure;
 mod generate;
 mod input;
 mod mutate;
+mod node;
 mod output;
 mod rehearse;
 mod shim;
@@ -24,6 +25,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Sidecar(args) => sidecar::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
+        Command::Node(node) => node::run(node),
         Command::Man => generate::man(),
     }
 }

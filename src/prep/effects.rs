@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, HostFile};
+use super::live::{self, modules};
 use super::trouble::Trouble;
 use crate::host::Root;
 
@@ -39,6 +40,16 @@ pub trait Effects {
     ///
     /// [`Trouble`], with who still uses it.
     fn unload_module(&mut self, root: &Root, module: &str) -> Result<(), Trouble>;
+
+    /// Anything else: control groups, limits, units.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`], with what a person can do about it.
+    fn other(&mut self, root: &Root, action: &Action) -> Result<(), Trouble> {
+        let _ = root;
+        Err(Trouble::new(format!("cannot {action}: not on this node")))
+    }
 }
 
 /// Carries one action out.
@@ -64,6 +75,7 @@ pub fn perform(action: &Action, root: &Root, effects: &mut dyn Effects) -> Resul
             effects.load_module(root, module, parameters, from.as_deref())
         }
         Action::UnloadModule { module } => effects.unload_module(root, module),
+        other => effects.other(root, other),
     }
 }
 
@@ -102,15 +114,19 @@ impl Effects for LiveEffects {
 
     fn load_module(
         &mut self,
-        _root: &Root,
+        root: &Root,
         module: &str,
-        _parameters: &[String],
-        _from: Option<&Path>,
+        parameters: &[String],
+        from: Option<&Path>,
     ) -> Result<(), Trouble> {
-        Err(Trouble::new(format!("module {module} cannot be loaded yet")))
+        modules::load(root, module, parameters, from)
     }
 
-    fn unload_module(&mut self, _root: &Root, module: &str) -> Result<(), Trouble> {
-        Err(Trouble::new(format!("module {module} cannot be unloaded yet")))
+    fn unload_module(&mut self, root: &Root, module: &str) -> Result<(), Trouble> {
+        modules::unload(root, module)
+    }
+
+    fn other(&mut self, root: &Root, action: &Action) -> Result<(), Trouble> {
+        live::carry_out(root, action)
     }
 }

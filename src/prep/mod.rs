@@ -18,6 +18,7 @@ pub mod engine;
 pub mod hand;
 pub mod journal;
 mod kind;
+mod live;
 mod owner;
 mod step;
 pub mod steps;

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::kind::{Effect, Kind, Reached};
-use super::steps::{Bind, PinPower};
+use super::steps::{
+    AddHugepages, AllowOvercommit, Bind, IsolateCpus, LoadModule, MoveIrqs, PinPower, SetMemlock, SetParameter,
+    StopService, SwapModule, UnloadModule,
+};
 use super::trouble::Trouble;
 use crate::host::Root;
 
@@ -83,6 +86,20 @@ macro_rules! kinds {
                 }
             }
 
+            /// The same for a step that was not done. See [`Kind::unfinished`].
+            ///
+            /// # Errors
+            ///
+            /// A state of another kind.
+            pub fn unfinished(&self, original: &StepState, wanted: &StepState, now: &StepState) -> Result<StepState, Trouble> {
+                match (self, original, wanted, now) {
+                    $((Self::$name(step), StepState::$name(original), StepState::$name(wanted), StepState::$name(now)) => {
+                        Ok(StepState::$name(step.unfinished(original, wanted, now)))
+                    })*
+                    _ => Err(self.mixed_up()),
+                }
+            }
+
             /// Whether `now` is what was aimed at. See [`Kind::reached`].
             pub fn reached(&self, goal: &StepState, now: &StepState) -> Reached {
                 match (self, goal, now) {
@@ -99,6 +116,26 @@ kinds! {
     Bind,
     /// Keep a PCI function awake.
     PinPower,
+    /// Hold a unit of systemd back.
+    StopService,
+    /// Load a module.
+    LoadModule,
+    /// Unload a module and what depends on it.
+    UnloadModule,
+    /// Replace a module by another build of it.
+    SwapModule,
+    /// Set a module's parameter.
+    SetParameter,
+    /// Add huge pages to a pool.
+    AddHugepages,
+    /// Allow huge pages beyond the pool.
+    AllowOvercommit,
+    /// Raise how much memory a process may lock.
+    SetMemlock,
+    /// Keep CPUs for a control group.
+    IsolateCpus,
+    /// Keep interrupts off CPUs.
+    MoveIrqs,
 }
 
 impl Step {
