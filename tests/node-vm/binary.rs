@@ -1,4 +1,5 @@
-//! virt-tailor as it runs on a node: a static binary, with the feature `fault-injection`.
+//! The programs that a guest is given: virt-tailor as it runs on a node (a static binary, with the feature `fault-injection`), and
+//! one that holds a device through VFIO as QEMU does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,5 +28,21 @@ pub(crate) fn virt_tailor() -> &'static Path {
             .expect("cargo");
         assert!(status.success(), "cargo build for the guest: {status}");
         target.join(TARGET).join("debug/virt-tailor")
+    })
+}
+
+/// The program that [`crate::vm::Vm::hold`] runs.
+pub(crate) fn hold() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node-vm/guest/hold.c");
+        // A name of its own until it is whole: other worktrees and test programs have the same idea.
+        let (to, made) = (cache().join("hold"), cache().join(format!("hold.{}", std::process::id())));
+        let mut command = Command::new("cc");
+        command.args(["-Wall", "-Wextra", "-Werror", "-O", "-static", "-o"]).args([&made, &source]);
+        let status = command.status().expect("a C compiler (cc)");
+        assert!(status.success(), "cc: {status}");
+        std::fs::rename(made, &to).unwrap();
+        to
     })
 }

@@ -33,7 +33,8 @@ pub(crate) enum Disk {
     Copy(PathBuf),
 }
 
-/// One device, by the name that `Vm::bdf` and the monitor know it by.
+/// One device, by the name that `Vm::bdf` and the monitor know it by. A root port's name becomes a property of it, and must
+/// not be one already (`slot`, `port`).
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) name: String,

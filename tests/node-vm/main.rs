@@ -26,6 +26,8 @@ mod device;
 mod kernel;
 mod limits;
 mod machine;
+mod modules;
 mod qmp;
 mod smoke;
+mod systemd;
 mod vm;

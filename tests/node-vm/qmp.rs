@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,9 +13,8 @@ pub(crate) struct Qmp {
 }
 
 impl Qmp {
-    /// Greets the monitor at this socket.
-    pub(crate) fn connect(socket: &Path) -> std::io::Result<Self> {
-        let stream = UnixStream::connect(socket)?;
+    /// Greets the monitor at the other end.
+    pub(crate) fn greet(stream: UnixStream) -> std::io::Result<Self> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
         qmp.read()?;

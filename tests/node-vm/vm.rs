@@ -4,9 +4,9 @@
 //! let vm = Vm::builder()                               // 1 GiB, 2 CPUs, Intel's IOMMU on, busybox as PID 1
 //!     .with(Device::igb("nic"))                        // behind a root port of its own
 //!     .with(Device::nvme("disk", Disk::Empty(64)))
-//!     .with(Device::root_port("slot").no_acs())
-//!     .with(Device::xhci("usb").function("slot", 0))   // one slot, two functions, one group
-//!     .with(Device::hda("sound").function("slot", 1))
+//!     .with(Device::root_port("card").no_acs())
+//!     .with(Device::xhci("usb").function("card", 0))   // one slot, two functions, one group
+//!     .with(Device::hda("sound").function("card", 1))
 //!     .boot();
 //! let nic = vm.bdf("nic");                             // "0000:01:00.0"
 //! assert_eq!(vm.driver(&nic).as_deref(), Some("igb"));
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary::virt_tailor;
+use crate::binary::{hold, virt_tailor};
 use crate::kernel::{AGENT, BOOT, Kernel, busybox};
 use crate::limits::{Permit, dies_with_us, spawn};
 use crate::machine::{Files, Machine};
@@ -42,8 +42,8 @@ use crate::qmp::Qmp;
 
 /// How long a command may take unless told.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a boot may take: 7 s on an idle machine.
-const BOOT_PATIENCE: Duration = Duration::from_secs(240);
+/// How long a boot may take: 7 s on an idle machine, 30 s on a busy one.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,8 @@ impl Vm {
         Machine::default()
     }
 
-    fn start(machine: &Machine) -> Self {
+    /// Starts QEMU and waits for the agent: the machine, or what went wrong in the guest.
+    fn start(machine: &Machine) -> Result<Self, String> {
         let (binary, kernel) = (virt_tailor(), Kernel::unpacked());
         let initramfs = kernel.initramfs();
         let permit = Permit::wait();
@@ -114,6 +115,7 @@ impl Vm {
         fs::create_dir(&share).unwrap();
         fs::copy(busybox(), share.join("busybox")).unwrap();
         fs::copy(binary, share.join("virt-tailor")).unwrap();
+        fs::copy(hold(), share.join("hold")).unwrap();
         fs::write(share.join("boot"), BOOT).unwrap();
         fs::write(share.join("agent"), AGENT).unwrap();
         fs::write(share.join("settings"), machine.settings(&kernel)).unwrap();
@@ -134,17 +136,16 @@ impl Vm {
             thread::sleep(Duration::from_millis(20));
         };
         let port = patiently("agent");
-        // One connection at a time: this one only waits for the socket.
-        drop(patiently("qmp"));
-        let qmp = Qmp::connect(&host.join("qmp")).expect("QEMU's monitor");
+        let said = || fs::read_to_string(host.join("qemu.err")).unwrap_or_default();
+        let qmp = Qmp::greet(patiently("qmp")).unwrap_or_else(|why| panic!("QEMU's monitor: {why}: {}", said()));
 
         let ended = Arc::new(Ended::default());
         let (reader, notes) = (port.try_clone().unwrap(), Arc::clone(&ended));
         thread::spawn(move || notes.follow(reader));
         let next = AtomicU64::new(0);
         let vm = Self { qemu: qemu.into(), qmp: qmp.into(), port: port.into(), ended, next, folder, _permit: permit };
-        vm.wait_for("the boot", BOOT_PATIENCE, |state| state.ready.then_some(()));
-        vm
+        vm.wait_for("the boot", BOOT_PATIENCE, |state| state.ready.then_some(()))?;
+        Ok(vm)
     }
 
     /// Runs a shell script to its end.
@@ -168,6 +169,22 @@ impl Vm {
             panic!("the guest's agent: {why}\n{}", self.console());
         }
         Job { vm: self, number }
+    }
+
+    /// Holds a function that is bound to a VFIO driver, through its group, until the job is killed (`kill -9 pid`).
+    #[track_caller]
+    pub(crate) fn hold(&self, bdf: &str) -> Job<'_> {
+        let group = self.group(bdf).expect("an IOMMU group");
+        let job = self.spawn(&format!("exec /vt/hold {group} {bdf}"));
+        let begin = Instant::now();
+        while job.so_far().stdout.is_empty() {
+            if let Some(output) = job.finished() {
+                panic!("cannot hold {bdf}: {}", output.stderr);
+            }
+            assert!(begin.elapsed() < PATIENCE, "no word from who holds {bdf}; the console:\n{}", self.console());
+            thread::sleep(Duration::from_millis(20));
+        }
+        job
     }
 
     /// A file's text without the last line break; none if it cannot be read.
@@ -243,20 +260,19 @@ impl Vm {
         format!("{}{}", text("qemu.err"), text("console"))
     }
 
-    /// Waits until the state has something, for a time.
-    #[track_caller]
-    fn wait_for<T>(&self, what: &str, patience: Duration, found: impl Fn(&State) -> Option<T>) -> T {
+    /// Waits until the state has something, for a time; else says why not, with the console.
+    fn wait_for<T>(&self, what: &str, patience: Duration, found: impl Fn(&State) -> Option<T>) -> Result<T, String> {
         let begin = Instant::now();
         let mut state = self.ended.lock();
         loop {
             if let Some(found) = found(&state) {
-                return found;
+                return Ok(found);
             }
             let left = patience.saturating_sub(begin.elapsed());
             let why = if state.gone { "QEMU has ended before the end of" } else { "no end in time of" };
             if state.gone || left.is_zero() {
                 drop(state);
-                panic!("{why} {what} ({patience:?}); the console:\n{}", self.console());
+                return Err(format!("{why} {what} ({patience:?}); the console:\n{}", self.console()));
             }
             state = self.ended.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -265,8 +281,14 @@ impl Vm {
 
 impl Machine {
     /// Starts it and waits until commands can be run.
+    ///
+    /// A boot that fails is tried once more, and said: it is QEMU's and a busy machine's, and no scenario is about it.
+    #[track_caller]
     pub(crate) fn boot(&self) -> Vm {
-        Vm::start(self)
+        Vm::start(self).unwrap_or_else(|why| {
+            eprintln!("node-vm: boots once more: {why}");
+            Vm::start(self).unwrap_or_else(|why| panic!("{why}"))
+        })
     }
 }
 
@@ -306,8 +328,10 @@ impl Job<'_> {
     fn wait_within(&self, patience: Duration) -> Output {
         let share = self.vm.folder.path().join("share");
         let script = fs::read_to_string(share.join(format!("{}.sh", self.number))).unwrap_or_default();
-        let code = self.vm.wait_for(&script, patience, |state| state.codes.get(&self.number).copied());
-        self.output(code)
+        match self.vm.wait_for(&script, patience, |state| state.codes.get(&self.number).copied()) {
+            Ok(code) => self.output(code),
+            Err(why) => panic!("{why}"),
+        }
     }
 
     fn output(&self, code: i32) -> Output {
