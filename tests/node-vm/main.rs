@@ -7,6 +7,8 @@
 //! | [`device`] | devices and where they are plugged in |
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
 //! | [`binary`] | our static binary |
+//! | [`hands`] | the engine here, its hand in the machine |
+//! | [`services`], [`shares`] | scenarios: units of systemd; modules, huge pages, CPUs, interrupts, limits |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
@@ -23,11 +25,14 @@
 
 mod binary;
 mod device;
+mod hands;
 mod kernel;
 mod limits;
 mod machine;
 mod modules;
 mod qmp;
+mod services;
+mod shares;
 mod smoke;
 mod systemd;
 mod vm;
