@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::hand::ProcessId;
 use super::vf::VfSetting;
 use crate::base::PciAddress;
 
@@ -119,6 +120,59 @@ pub enum Action {
         /// What.
         setting: VfSetting,
     },
+    /// Makes a control group: a folder below `sys/fs/cgroup`. One that is there already is no error.
+    MakeFolder {
+        /// Which.
+        folder: HostFile,
+    },
+    /// Removes a control group nobody is in. One that is gone already is no error.
+    RemoveFolder {
+        /// Which.
+        folder: HostFile,
+    },
+    /// Writes what only lies in memory to the disks, so that the memory can be had.
+    Sync,
+    /// Sets how much memory a process may lock. `None` is no limit.
+    SetMemlock {
+        /// Who, if it still is the same.
+        process: ProcessId,
+        /// What it may lock now, in bytes.
+        soft: Option<u64>,
+        /// Up to where it may raise that itself.
+        hard: Option<u64>,
+    },
+    /// Starts a unit of systemd and waits for it.
+    StartUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Stops a unit of systemd and waits for it.
+    StopUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Keeps a unit from being started by anybody, until the next boot.
+    MaskUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Takes that back.
+    UnmaskUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Has systemd start a unit again in some time, should nobody be left to do it.
+    ReturnAfter {
+        /// Its name.
+        unit: String,
+        /// In so long.
+        seconds: u64,
+    },
+    /// Takes that back.
+    CancelReturn {
+        /// Its name.
+        unit: String,
+    },
 }
 
 impl Action {
@@ -138,6 +192,13 @@ impl Action {
                 Duration::from_millis(*millis) + Duration::from_secs(5)
             }
             Self::LoadModule { .. } | Self::UnloadModule { .. } => Duration::from_secs(30),
+            Self::MakeFolder { .. } | Self::RemoveFolder { .. } | Self::SetMemlock { .. } => Duration::from_secs(5),
+            Self::Sync => Duration::from_secs(30),
+            // systemd itself kills what has not ended after 90 s (DefaultTimeoutStopSec) and gives up what has not started by then.
+            Self::StartUnit { .. } | Self::StopUnit { .. } => Duration::from_secs(100),
+            Self::MaskUnit { .. } | Self::UnmaskUnit { .. } | Self::ReturnAfter { .. } | Self::CancelReturn { .. } => {
+                Duration::from_secs(15)
+            }
         }
     }
 }
@@ -167,6 +228,19 @@ impl fmt::Display for Action {
             }
             Self::UnloadModule { module } => write!(f, "unload module {module}"),
             Self::SetVf { pf, index, setting } => write!(f, "set {setting} of VF {index} of {pf}"),
+            Self::MakeFolder { folder } => write!(f, "make {folder}"),
+            Self::RemoveFolder { folder } => write!(f, "remove {folder}"),
+            Self::Sync => write!(f, "write cached data to the disks"),
+            Self::SetMemlock { process, soft, hard } => {
+                let bytes = |limit: &Option<u64>| limit.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+                write!(f, "let process {process} lock {} bytes of memory (at most {})", bytes(soft), bytes(hard))
+            }
+            Self::StartUnit { unit } => write!(f, "start {unit}"),
+            Self::StopUnit { unit } => write!(f, "stop {unit}"),
+            Self::MaskUnit { unit } => write!(f, "mask {unit} until the next boot"),
+            Self::UnmaskUnit { unit } => write!(f, "unmask {unit}"),
+            Self::ReturnAfter { unit, seconds } => write!(f, "have {unit} started again in {seconds} s, come what may"),
+            Self::CancelReturn { unit } => write!(f, "no longer have {unit} started by time"),
         }
     }
 }

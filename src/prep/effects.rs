@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, HostFile};
+use super::live::{self, modules};
 use super::refusal::refused_write;
 use super::trouble::Trouble;
 use super::vf::{self, VfSetting};
@@ -49,6 +50,15 @@ pub trait Effects {
     ///
     /// [`Trouble`]: the PF has no network interface, or its driver does not take this.
     fn set_vf(&mut self, root: &Root, pf: PciAddress, index: u32, setting: VfSetting) -> Result<(), Trouble>;
+    /// Anything else: control groups, limits, units.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`], with what a person can do about it.
+    fn other(&mut self, root: &Root, action: &Action) -> Result<(), Trouble> {
+        let _ = root;
+        Err(Trouble::new(format!("cannot {action}: not on this node")))
+    }
 }
 
 /// Carries one action out.
@@ -75,6 +85,7 @@ pub fn perform(action: &Action, root: &Root, effects: &mut dyn Effects) -> Resul
         }
         Action::UnloadModule { module } => effects.unload_module(root, module),
         Action::SetVf { pf, index, setting } => effects.set_vf(root, *pf, *index, *setting),
+        other => effects.other(root, other),
     }
 }
 
@@ -113,16 +124,20 @@ impl Effects for LiveEffects {
 
     fn load_module(
         &mut self,
-        _root: &Root,
+        root: &Root,
         module: &str,
-        _parameters: &[String],
-        _from: Option<&Path>,
+        parameters: &[String],
+        from: Option<&Path>,
     ) -> Result<(), Trouble> {
-        Err(Trouble::new(format!("module {module} cannot be loaded yet")))
+        modules::load(root, module, parameters, from)
     }
 
-    fn unload_module(&mut self, _root: &Root, module: &str) -> Result<(), Trouble> {
-        Err(Trouble::new(format!("module {module} cannot be unloaded yet")))
+    fn unload_module(&mut self, root: &Root, module: &str) -> Result<(), Trouble> {
+        modules::unload(root, module)
+    }
+
+    fn other(&mut self, root: &Root, action: &Action) -> Result<(), Trouble> {
+        live::carry_out(root, action)
     }
 
     fn set_vf(&mut self, root: &Root, pf: PciAddress, index: u32, setting: VfSetting) -> Result<(), Trouble> {

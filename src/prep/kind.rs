@@ -45,6 +45,11 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
         original.clone()
     }
 
+    /// The same for a step that was given up, or cut short, before it was done: how far it had come is for `now` to show.
+    fn unfinished(&self, original: &Self::State, wanted: &Self::State, now: &Self::State) -> Self::State {
+        self.undone(original, wanted, now)
+    }
+
     /// Whether `now` is what was aimed at.
     fn reached(&self, goal: &Self::State, now: &Self::State) -> Reached {
         if goal == now { Reached::Yes } else { Reached::No(format!("it is {now:?} and not {goal:?}")) }

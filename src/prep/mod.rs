@@ -20,6 +20,7 @@ pub mod guard;
 pub mod hand;
 pub mod journal;
 mod kind;
+mod live;
 mod owner;
 mod refusal;
 mod select;

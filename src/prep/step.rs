@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::kind::{Effect, Kind, Reached};
 use super::steps::{
-    Bind, MakeMdev, MakeVfs, PinPower, ReleaseConsoles, ReleaseFramebuffer, SetResetMethods, SetVf, SetVgpu,
+    AddHugepages, AllowOvercommit, Bind, IsolateCpus, LoadModule, MakeMdev, MakeVfs, MoveIrqs, PinPower,
+    ReleaseConsoles, ReleaseFramebuffer, SetMemlock, SetParameter, SetResetMethods, SetVf, SetVgpu, StopService,
+    SwapModule, UnloadModule,
 };
 use super::trouble::Trouble;
 use crate::host::Root;
@@ -85,6 +87,20 @@ macro_rules! kinds {
                 }
             }
 
+            /// The same for a step that was not done. See [`Kind::unfinished`].
+            ///
+            /// # Errors
+            ///
+            /// A state of another kind.
+            pub fn unfinished(&self, original: &StepState, wanted: &StepState, now: &StepState) -> Result<StepState, Trouble> {
+                match (self, original, wanted, now) {
+                    $((Self::$name(step), StepState::$name(original), StepState::$name(wanted), StepState::$name(now)) => {
+                        Ok(StepState::$name(step.unfinished(original, wanted, now)))
+                    })*
+                    _ => Err(self.mixed_up()),
+                }
+            }
+
             /// Whether `now` is what was aimed at. See [`Kind::reached`].
             pub fn reached(&self, goal: &StepState, now: &StepState) -> Reached {
                 match (self, goal, now) {
@@ -115,6 +131,26 @@ kinds! {
     ReleaseFramebuffer,
     /// Choose how a PCI function is reset.
     SetResetMethods,
+    /// Hold a unit of systemd back.
+    StopService,
+    /// Load a module.
+    LoadModule,
+    /// Unload a module and what depends on it.
+    UnloadModule,
+    /// Replace a module by another build of it.
+    SwapModule,
+    /// Set a module's parameter.
+    SetParameter,
+    /// Add huge pages to a pool.
+    AddHugepages,
+    /// Allow huge pages beyond the pool.
+    AllowOvercommit,
+    /// Raise how much memory a process may lock.
+    SetMemlock,
+    /// Keep CPUs for a control group.
+    IsolateCpus,
+    /// Keep interrupts off CPUs.
+    MoveIrqs,
 }
 
 impl Step {

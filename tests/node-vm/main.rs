@@ -8,6 +8,9 @@
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
 //! | [`binary`] | our static binary, and a program that holds a device as QEMU does |
 //! | [`modules`], `modules/` | drivers built against the kernel's headers: a toy in two versions, the kernel's mdev samples |
+//! | [`binary`] | our static binary |
+//! | [`hands`] | the engine here, its hand in the machine |
+//! | [`services`], [`shares`] | scenarios: units of systemd; modules, huge pages, CPUs, interrupts, limits |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
 //! | [`smoke`] | the machine is what was asked for, and the kernel does by hand what we are to do |
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
@@ -40,6 +43,8 @@ mod machine;
 mod mediated;
 mod modules;
 mod qmp;
+mod services;
+mod shares;
 mod smoke;
 mod systemd;
 mod virtual_functions;

@@ -96,7 +96,10 @@ impl v1alpha2::callbacks_server::Callbacks for Relay {
         request: Request<v1alpha2::PreCloudInitIsoParams>,
     ) -> Result<Response<v1alpha2::PreCloudInitIsoResult>, Status> {
         let params = request.into_inner();
-        let brought = CloudInit { no_cloud_source: params.cloud_init_no_cloud_source, data: params.cloud_init_data };
+        let brought = CloudInit {
+            no_cloud_source: params.cloud_init_no_cloud_source.into(),
+            data: params.cloud_init_data.into(),
+        };
         let answer = self.0.pre_cloud_init_iso(brought, &params.vmi).await.map_err(Status::internal)?;
         Ok(Response::new(v1alpha2::PreCloudInitIsoResult {
             cloud_init_no_cloud_source: answer.no_cloud_source,

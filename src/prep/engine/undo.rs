@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::progress::Progress;
 use super::reach::{Arrival, reach};
 use crate::prep::hand::{Hand, HandError, Hands};
-use crate::prep::journal::{Event, JournalError, Record, RecordId, Request};
+use crate::prep::journal::{Event, JournalError, Record, RecordId, RecordPhase, Request};
 use crate::prep::owner::Owner;
 
 /// How an undo went.
@@ -110,8 +110,15 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             return Err(TakeBack::Hand(crate::prep::Trouble::new(why).into()));
         }
         let now = hand.observe(step)?;
-        let goal = step.undone(&record.original, &record.wanted, &now).map_err(HandError::from)?;
-        self.append(Event::Undoing { id })?;
+        let goal = match (&record.phase, &record.goal) {
+            // Cut short in its undo: computed anew, a share would be taken back twice.
+            (RecordPhase::Undoing, Some(goal)) => goal.clone(),
+            (RecordPhase::Intended, _) => {
+                step.unfinished(&record.original, &record.wanted, &now).map_err(HandError::from)?
+            }
+            _ => step.undone(&record.original, &record.wanted, &now).map_err(HandError::from)?,
+        };
+        self.append(Event::Undoing { id, goal: Some(goal.clone()) })?;
         let arrival = reach(hand, step, &goal, now, tell)?;
         self.append(Event::Undone { id, note: arrival.note.clone() })?;
         Ok(arrival)

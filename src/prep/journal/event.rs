@@ -98,6 +98,9 @@ pub enum Event {
     Undoing {
         /// Which.
         id: RecordId,
+        /// What it aims at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        goal: Option<StepState>,
     },
     /// It is as it was.
     Undone {

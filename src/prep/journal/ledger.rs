@@ -38,6 +38,9 @@ pub struct Record {
     pub wanted: StepState,
     /// How far it is.
     pub phase: RecordPhase,
+    /// What its undo aims at, once that has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<StepState>,
     /// For whom, the first one first.
     pub owners: Vec<Owner>,
 }
@@ -117,7 +120,8 @@ impl Ledger {
             Event::Intended { id, owner, step, original, wanted } => {
                 self.next = self.next.max(id.0 + 1);
                 let owners = vec![owner.clone()];
-                self.records.insert(id, Record { step, original, wanted, phase: RecordPhase::Intended, owners });
+                self.records
+                    .insert(id, Record { step, original, wanted, phase: RecordPhase::Intended, goal: None, owners });
                 self.hold(&owner, id);
             }
             Event::Done { id } => self.set_phase(id, RecordPhase::Done),
@@ -137,7 +141,12 @@ impl Ledger {
                     holding.records.retain(|other| *other != id);
                 }
             }
-            Event::Undoing { id } => self.set_phase(id, RecordPhase::Undoing),
+            Event::Undoing { id, goal } => {
+                self.set_phase(id, RecordPhase::Undoing);
+                if let Some(record) = self.records.get_mut(&id) {
+                    record.goal = goal;
+                }
+            }
             Event::Undone { id, .. } => {
                 self.records.remove(&id);
                 for holding in self.holdings.values_mut() {

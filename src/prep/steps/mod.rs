@@ -1,10 +1,19 @@
 //! One file per kind of step.
 
 mod bind;
+mod cpu_set;
+mod cpus;
 mod framebuffer;
+mod hugepages;
+mod irqs;
 mod mdev;
+mod memlock;
+mod module;
+mod parameter;
 mod power;
 mod reset;
+mod service;
+mod swap;
 mod sysfs;
 mod vf_attributes;
 mod vfs;
@@ -12,10 +21,19 @@ mod vgpu;
 mod vtconsole;
 
 pub use bind::{Bind, BindState};
+pub use cpu_set::{CpuSet, CpuSetError};
+pub use cpus::{CpusState, IsolateCpus};
 pub use framebuffer::{Framebuffer, FramebufferState, Place, ReleaseFramebuffer};
+pub use hugepages::{AddHugepages, AllowOvercommit, Bound, PagesState};
+pub use irqs::{IrqState, MoveIrqs};
 pub use mdev::{MakeMdev, Mdev, MdevState, MdevType, uuid_for};
+pub use memlock::{Limits, MemlockState, SetMemlock};
+pub use module::{LoadModule, Loaded, ModuleState, Need, UnloadModule};
+pub use parameter::{ParameterState, SetParameter};
 pub use power::{PinPower, PowerState, upstream};
 pub use reset::{ResetMethod, ResetState, SetResetMethods};
+pub use service::{ServiceState, StopService};
+pub use swap::{SwapModule, SwapState};
 pub use vf_attributes::{SetVf, VfState};
 pub use vfs::{MakeVfs, Vf, VfsState, vf_address};
 pub use vgpu::{SetVgpu, VgpuState};

@@ -1,0 +1,223 @@
+//! Holding a unit of systemd back.
+//!
+//! It is stopped, then masked until the next boot so that nobody starts it again: in this order, for what is masked has forgotten how it
+//! wants to be stopped (ExecStop). Whatever systemd stops along with it comes back with it. A timer of systemd's own starts it again
+//! after a time, should nobody be left to do it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Root;
+use crate::prep::action::Action;
+use crate::prep::kind::{Effect, Kind, Reached};
+use crate::prep::live::units::{Units, timer};
+use crate::prep::trouble::Trouble;
+
+/// Endings of units' names (systemd.unit(5)).
+const KINDS: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+];
+/// Units that need one another in long chains are rare.
+const MOST: usize = 64;
+
+/// Have this unit stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StopService {
+    /// Its name; without an ending it is a service.
+    pub unit: String,
+    /// In seconds: after so long systemd starts it again, should nobody be left to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_hold: Option<u64>,
+}
+
+/// What systemd says of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Its own name, where the one given is an alias.
+    pub name: String,
+    /// `loaded`, `masked`, `not-found`.
+    pub load: String,
+    /// `active`, `inactive`, `failed`.
+    pub active: String,
+    /// `running`, `dead`.
+    pub sub: String,
+    /// `enabled`, `masked-runtime`.
+    pub file: String,
+    /// Units that run and stop when it stops.
+    pub dependants: Vec<String>,
+    /// Whether it will be started again by time.
+    pub returning: bool,
+    /// Of one that is not there: what may have been meant.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub close: String,
+}
+
+impl ServiceState {
+    fn runs(&self) -> bool {
+        matches!(&*self.active, "active" | "activating" | "reloading" | "refreshing")
+    }
+
+    fn masked(&self) -> bool {
+        self.load == "masked" || self.file.starts_with("masked")
+    }
+}
+
+impl StopService {
+    /// The same by the unit's own name: two who know it by different names shall meet.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: systemd cannot be reached.
+    pub fn resolved(self, root: &Root) -> Result<Self, Trouble> {
+        let id = Units::open(root)?.unit(&self.full_name())?.text("Id");
+        Ok(if id.is_empty() { self } else { Self { unit: id, ..self } })
+    }
+
+    fn full_name(&self) -> String {
+        if KINDS.iter().any(|kind| self.unit.ends_with(kind)) {
+            self.unit.clone()
+        } else {
+            format!("{}.service", self.unit)
+        }
+    }
+}
+
+impl Kind for StopService {
+    type State = ServiceState;
+
+    fn describe(&self) -> String {
+        format!("hold {} back", self.full_name())
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::shared(format!("unit {}", self.full_name()))
+    }
+
+    fn observe(&self, root: &Root) -> Result<ServiceState, Trouble> {
+        let given = self.full_name();
+        let mut units = Units::open(root)?;
+        let unit = units.unit(&given)?;
+        let load = unit.text("LoadState");
+        let close = if load == "not-found" { units.did_you_mean(&given) } else { String::new() };
+        let mut name = unit.text("Id");
+        if name.is_empty() {
+            name = given;
+        }
+        let mut dependants = Vec::new();
+        let mut next = vec![(name.clone(), unit)];
+        let mut first = None;
+        while let Some((name, unit)) = next.pop() {
+            for kind in ["RequiredBy", "BoundBy", "ConsistsOf"] {
+                for other in unit.texts(kind) {
+                    if dependants.len() < MOST && !dependants.contains(&other) && other != name {
+                        let there = units.unit(&other)?;
+                        if there.text("ActiveState") == "active" {
+                            dependants.push(other.clone());
+                            next.push((other, there));
+                        }
+                    }
+                }
+            }
+            first = first.or(Some(unit));
+        }
+        dependants.sort();
+        let text = |property: &str| first.as_ref().map(|unit| unit.text(property)).unwrap_or_default();
+        Ok(ServiceState {
+            load,
+            active: text("ActiveState"),
+            sub: text("SubState"),
+            file: text("UnitFileState"),
+            dependants,
+            returning: units.unit(&timer(&name))?.text("ActiveState") == "active",
+            name,
+            close,
+        })
+    }
+
+    fn wanted(&self, now: &ServiceState) -> Result<ServiceState, Trouble> {
+        if now.load == "not-found" && !now.runs() {
+            return Err(Trouble::new(format!("there is no unit {} on this node{}", self.full_name(), now.close)));
+        }
+        if !now.runs() {
+            return Ok(now.clone());
+        }
+        Ok(ServiceState {
+            load: "masked".to_owned(),
+            active: "inactive".to_owned(),
+            sub: "dead".to_owned(),
+            file: "masked-runtime".to_owned(),
+            dependants: Vec::new(),
+            returning: self.max_hold.is_some() || now.returning,
+            ..now.clone()
+        })
+    }
+
+    fn moves(&self, from: &ServiceState, to: &ServiceState, attempt: u32) -> Vec<Action> {
+        if attempt > 1 {
+            return Vec::new();
+        }
+        let unit = || from.name.clone();
+        let mut moves = Vec::new();
+        if to.runs() {
+            if from.masked() && !to.masked() && attempt == 0 {
+                moves.push(Action::UnmaskUnit { unit: unit() });
+            }
+            if !from.runs() {
+                moves.push(Action::StartUnit { unit: unit() });
+            }
+            let missing = to.dependants.iter().filter(|other| !from.dependants.contains(other));
+            moves.extend(missing.map(|other| Action::StartUnit { unit: other.clone() }));
+            if from.returning && !to.returning {
+                moves.push(Action::CancelReturn { unit: unit() });
+            }
+            return moves;
+        }
+        if let Some(seconds) = self.max_hold.filter(|_| to.returning && !from.returning) {
+            moves.push(Action::ReturnAfter { unit: unit(), seconds });
+        }
+        if from.runs() {
+            moves.push(Action::StopUnit { unit: unit() });
+        }
+        if to.masked() && !from.masked() && attempt == 0 {
+            moves.push(Action::MaskUnit { unit: unit() });
+        }
+        moves
+    }
+
+    fn reached(&self, goal: &ServiceState, now: &ServiceState) -> Reached {
+        let name = &now.name;
+        let missing = goal.dependants.iter().find(|other| !now.dependants.contains(other));
+        if goal.runs() != now.runs() {
+            let word = if now.runs() { "runs" } else { "does not run" };
+            return Reached::No(format!("{name} {word}: it is {} ({})", now.active, now.sub));
+        }
+        if goal.runs() && now.masked() && !goal.masked() {
+            return Reached::No(format!("{name} is still masked"));
+        }
+        if goal.returning != now.returning {
+            let word = if now.returning { "still a" } else { "no" };
+            return Reached::No(format!("there is {word} timer that starts {name} again"));
+        }
+        match missing {
+            Some(other) => Reached::No(format!("{other}, which stopped with {name}, does not run")),
+            // A unit of the admin's own, in /etc, is stronger than a mask in /run.
+            None if goal.masked() && !now.masked() => Reached::Enough(format!(
+                "{name} is stopped and cannot be masked: its file lies in /etc, so others may start it"
+            )),
+            None => Reached::Yes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

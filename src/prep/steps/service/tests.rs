@@ -1,0 +1,86 @@
+use super::*;
+
+fn state(active: &str, file: &str, returning: bool) -> ServiceState {
+    ServiceState {
+        name: "gdm.service".to_owned(),
+        load: if file == "masked-runtime" { "masked" } else { "loaded" }.to_owned(),
+        active: active.to_owned(),
+        sub: if active == "active" { "running" } else { "dead" }.to_owned(),
+        file: file.to_owned(),
+        dependants: Vec::new(),
+        returning,
+        close: String::new(),
+    }
+}
+
+fn step() -> StopService {
+    StopService { unit: "display-manager".to_owned(), max_hold: Some(600) }
+}
+
+fn told(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn it_is_stopped_by_its_own_name_and_comes_back() {
+    let original = state("active", "enabled", false);
+    let wanted = step().wanted(&original).unwrap();
+    assert_eq!(
+        told(&step().moves(&original, &wanted, 0)),
+        [
+            "have gdm.service started again in 600 s, come what may",
+            "stop gdm.service",
+            "mask gdm.service until the next boot"
+        ]
+    );
+    assert_eq!(step().reached(&wanted, &state("inactive", "masked-runtime", true)), Reached::Yes);
+    assert_eq!(
+        told(&step().moves(&wanted, &original, 0)),
+        ["unmask gdm.service", "start gdm.service", "no longer have gdm.service started by time"]
+    );
+    assert_eq!(step().effect().key, "unit display-manager.service");
+}
+
+#[test]
+fn what_does_not_run_is_left_alone() {
+    for original in
+        [state("inactive", "enabled", false), state("failed", "enabled", false), state("inactive", "masked", false)]
+    {
+        assert_eq!(step().wanted(&original).unwrap(), original);
+        assert_eq!(step().reached(&original, &original), Reached::Yes);
+    }
+    let missing = ServiceState {
+        load: "not-found".to_owned(),
+        close: ", did you mean \"gdm.service\"?".to_owned(),
+        ..state("inactive", "", false)
+    };
+    assert_eq!(
+        step().wanted(&missing).unwrap_err().message,
+        "there is no unit display-manager.service on this node, did you mean \"gdm.service\"?"
+    );
+}
+
+#[test]
+fn what_stopped_with_it_comes_back_with_it() {
+    let original = ServiceState { dependants: vec!["remote.service".to_owned()], ..state("active", "enabled", false) };
+    let wanted = step().wanted(&original).unwrap();
+    let back = told(&step().moves(&wanted, &original, 0));
+    assert_eq!(back[1..3], ["start gdm.service", "start remote.service"]);
+    let Reached::No(why) = step().reached(&original, &state("active", "enabled", false)) else { unreachable!() };
+    assert_eq!(why, "remote.service, which stopped with gdm.service, does not run");
+}
+
+#[test]
+fn one_that_was_started_again_is_stopped_again_once() {
+    let wanted = step().wanted(&state("active", "enabled", false)).unwrap();
+    let again = state("active", "masked-runtime", true);
+    assert_eq!(told(&step().moves(&again, &wanted, 1)), ["stop gdm.service"]);
+    assert_eq!(step().moves(&again, &wanted, 2), []);
+    assert!(matches!(step().reached(&wanted, &state("inactive", "enabled", true)), Reached::Enough(_)));
+}
+
+#[test]
+fn a_node_without_systemd_says_so() {
+    let error = step().observe(&Root::new("/nonexistent")).unwrap_err();
+    assert!(error.message.contains("systemd cannot be reached"), "{error}");
+}

@@ -1,0 +1,61 @@
+//! Units of systemd are held back and come back.
+
+use serde_json::json;
+
+use crate::hands::{Remote, observe};
+use crate::machine::Init;
+use crate::vm::Vm;
+
+#[test]
+#[ignore = "needs QEMU and a Debian kernel: tests/run"]
+fn units_are_held_for_two_owners_and_come_back_as_they_were() {
+    let vm = Vm::builder().init(Init::Systemd).boot();
+    vm.run(
+        "mkdir -p /run/systemd/system; cd /run/systemd/system
+         printf '[Service]\\nExecStart=/bin/sleep infinity\\nExecStop=/bin/touch /run/asked\\n' >/usr/lib/systemd/system/toy.service
+         printf '[Unit]\\nRequires=toy.service\\nAfter=toy.service\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/onlooker.service
+         printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/admin.service
+         printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/idle.service
+         ln -s /usr/lib/systemd/system/toy.service /etc/systemd/system/display-manager.service
+         systemctl daemon-reload && systemctl start toy onlooker admin",
+    )
+    .ok();
+    let state = |unit: &str| vm.run(&format!("systemctl is-active {unit}")).stdout.trim().to_owned();
+    let shown = |unit: &str| vm.run(&format!("systemctl show -p LoadState,UnitFileState,ActiveState {unit}")).ok();
+    let before: Vec<String> = ["toy", "onlooker", "admin", "idle"].map(shown).to_vec();
+    let engine = Remote::new(&vm);
+
+    let toy = json!({ "step": "stopService", "unit": "toy", "maxHold": 3600 });
+    engine.apply("vm-1", json!([toy])).unwrap();
+    engine.apply("vm-2", json!([toy])).unwrap();
+    assert_eq!((state("toy"), state("onlooker")), ("inactive".to_owned(), "inactive".to_owned()));
+    // It was stopped in its own way, nobody can start it, and systemd would bring it back.
+    vm.run("test -e /run/asked; ! systemctl start toy").ok();
+    assert_eq!(state("virt-tailor-return-toy.service.timer"), "active");
+    let name = observe(&vm, &json!({ "step": "stopService", "unit": "display-manager" })).unwrap()["name"].clone();
+    assert_eq!(name, "toy.service");
+    engine.undo("vm-1");
+    assert_eq!(state("toy"), "inactive");
+    assert_eq!(engine.undo("vm-2").notes, Vec::<String>::new());
+    assert_ne!(state("virt-tailor-return-toy.service.timer"), "active");
+
+    // What did not run is not started; what lies in /etc is stopped and cannot be masked.
+    engine.apply("vm-3", json!([{ "step": "stopService", "unit": "idle.service" }])).unwrap();
+    let applied = engine.apply("vm-4", json!([{ "step": "stopService", "unit": "admin" }])).unwrap();
+    assert!(applied.notes[0].contains("its file lies in /etc"), "{:?}", applied.notes);
+    assert_eq!(state("admin"), "inactive");
+    engine.undo("vm-3");
+    engine.undo("vm-4");
+    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+
+    let refused = engine.apply("vm-5", json!([{ "step": "stopService", "unit": "onloker" }])).unwrap_err().to_string();
+    assert!(refused.contains("no unit onloker.service on this node, did you mean \"onlooker.service\"?"), "{refused}");
+
+    // The safety net: nobody takes it back, and systemd does.
+    let soon = json!({ "step": "stopService", "unit": "toy", "maxHold": 3 });
+    engine.apply("vm-6", json!([soon])).unwrap();
+    vm.run("until systemctl is-active -q toy; do sleep 0.2; done").ok();
+    engine.undo("vm-6");
+    vm.run("systemctl start onlooker").ok();
+    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+}
