@@ -24,6 +24,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "all of this is test code; clippy.toml exempts only test functions themselves"
 )]
 // Scenarios come and go; what one of them alone needs stays.
@@ -31,6 +32,7 @@
 
 mod binary;
 mod bind;
+mod crash;
 mod device;
 mod displays;
 mod firmware;
@@ -46,6 +48,7 @@ mod qmp;
 mod services;
 mod shares;
 mod smoke;
+mod stuck;
 mod systemd;
 mod virtual_functions;
 mod vm;

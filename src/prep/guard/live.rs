@@ -110,14 +110,12 @@ impl Guard for LiveGuard {
 
 /// Whether a step makes functions that are not there yet.
 fn makes_functions(step: &Step) -> bool {
-    let _ = step;
-    false
+    matches!(step, Step::MakeVfs(_))
 }
 
 /// Whether a step stops a service.
 fn stops_services(step: &Step) -> bool {
-    let _ = step;
-    false
+    matches!(step, Step::StopService(_))
 }
 
 /// One holder in one line.

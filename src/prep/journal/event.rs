@@ -44,6 +44,7 @@ pub struct Request {
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "one event at a time is on its way to the file")]
 pub enum Event {
     /// The file begins.
     Opened {
