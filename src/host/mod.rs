@@ -53,7 +53,7 @@ pub use cpuset::CpuSet;
 pub use device::{DevT, DeviceNode, NodeKind};
 pub use display::{Console, Display, Parent, VtConsole, VtKind};
 pub use error::HostError;
-pub use exclusive::{Hold, exclusive};
+pub use exclusive::{Claim, Hold, claim, exclusive};
 pub use facts::{Bar, HostFacts, PciFunction};
 pub use framebuffer::{FirmwareFramebuffer, MemoryRange};
 pub use groups::{Group, GroupKind, Groups, RegionKind, ReservedRegion};

@@ -1,10 +1,12 @@
 //! Every power this program has over a node.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::kind::{Effect, Kind, Reached};
-use super::steps::{Bind, PinPower};
+use super::steps::{Bind, CheckDisks, PinPower};
 use super::trouble::Trouble;
 use crate::host::Root;
 
@@ -34,6 +36,16 @@ macro_rules! kinds {
             /// What it changes.
             pub fn effect(&self) -> Effect {
                 match self { $(Self::$name(step) => step.effect(),)* }
+            }
+
+            /// Whether it only looks. See [`Kind::is_check`].
+            pub fn is_check(&self) -> bool {
+                match self { $(Self::$name(step) => step.is_check(),)* }
+            }
+
+            /// How long an observation may take. See [`Kind::observe_within`].
+            pub fn observe_within(&self) -> Duration {
+                match self { $(Self::$name(step) => step.observe_within(),)* }
             }
 
             /// Today's state. See [`Kind::observe`].
@@ -99,6 +111,8 @@ kinds! {
     Bind,
     /// Keep a PCI function awake.
     PinPower,
+    /// See that disks are idle and empty.
+    CheckDisks,
 }
 
 impl Step {

@@ -1,23 +1,9 @@
 //! Never a disk that somebody needs.
 
-use serde::{Deserialize, Serialize};
-
 use super::Allowance;
 use super::site::Site;
 use crate::base::PciAddress;
 use crate::host::block::{Use, What};
-
-/// The outcome of looking at one disk or partition itself, right before it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DiskVerdict {
-    /// Its name.
-    pub name: String,
-    /// Whether the kernel gave it exclusively.
-    pub free: bool,
-    /// What it bears, by name: file systems, LVM, LUKS, md, ZFS, Ceph.
-    pub bears: Vec<String>,
-}
 
 /// Why the disks of a function, or of functions behind it (a USB controller), stay.
 pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {

@@ -12,7 +12,6 @@ mod live;
 mod nic;
 mod site;
 
-pub use disk::DiskVerdict;
 pub use live::LiveGuard;
 pub use site::Site;
 
