@@ -13,7 +13,7 @@ use crate::base::PciAddress;
 const NVIDIA_MAJOR: u32 = 195;
 
 /// The device files of a function, of everything below it in sysfs (partitions, cards, USB devices on a controller; for a bridge, all
-/// devices behind it), its VFIO group and its VFIO device, and NVIDIA's. Empty if there is no such function.
+/// devices behind it), its VFIO group and its VFIO device, those of its mediated devices, and NVIDIA's. Empty if there is no such function.
 ///
 /// Only the number counts: a container has the same device under any name. Files that several functions share and that belong to none
 /// (`/dev/nvidiactl`, `/dev/snd/seq`, `/dev/vfio/vfio`) are not among them.
@@ -29,12 +29,13 @@ pub fn device_nodes(root: &Root, address: PciAddress) -> Result<Vec<DeviceNode>,
     for top in tops {
         for folder in folders(root, &top)? {
             nodes.extend(node(root, &folder)?);
+            // The function's own group, and those of mediated devices below it.
+            if let Some(group) = root.link_name(folder.join("iommu_group"))?
+                && let Some(group) = resolve(root, &Path::new("sys/class/vfio").join(group))?
+            {
+                nodes.extend(node(root, &group)?);
+            }
         }
-    }
-    if let Some(group) = root.link_name(function.join("iommu_group"))?
-        && let Some(folder) = resolve(root, &Path::new("sys/class/vfio").join(group))?
-    {
-        nodes.extend(node(root, &folder)?);
     }
     nodes.extend(nvidia(root, address)?);
     Ok(nodes.into_iter().collect())

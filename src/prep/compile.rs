@@ -4,7 +4,7 @@ use super::guard::{Allowance, Site, Unit};
 use super::journal::Request;
 use super::owner::Owner;
 use super::step::Step;
-use super::steps::{Bind, PinPower};
+use super::steps::{Bind, CheckDisks, PinPower};
 use crate::base::PciAddress;
 use crate::config::node::{Driver, Effective, Resource};
 use crate::host::{Root, lock_domain, pci_drivers, vfio_variant};
@@ -29,6 +29,7 @@ pub fn compile(
         steps.push(Step::PinPower(PinPower { address: *function }));
     }
     for function in &devices {
+        steps.extend(disks(site, resource, *function).map(Step::CheckDisks));
         let driver = driver(site, root, resource, *function).map_err(|why| vec![why])?;
         steps.push(Step::Bind(Bind { address: *function, driver }));
     }
@@ -41,6 +42,13 @@ pub fn compile(
         devices,
         steps,
     })
+}
+
+/// The last look at the disks of a function, if it is storage or has any. What lies on a stick in a USB controller goes with it.
+fn disks(site: &Site, resource: &Resource, function: PciAddress) -> Option<CheckDisks> {
+    let storage = site.pci.get(function).is_some_and(|device| device.function.class >> 16 == 0x01);
+    let looked_at = storage || !site.blocks.disks(function).is_empty();
+    looked_at.then_some(CheckDisks { address: function, may_hold_data: resource.may_hold_data || !storage })
 }
 
 /// The driver of a function: the one the resource names for the device itself, else the best that is made for it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::site::Site;
-use super::{Allowance, Unit, function_refusals};
+use super::{Allowance, Unit};
 use crate::base::PciAddress;
 use crate::config::node::Effective;
 use crate::host::{DeviceNode, Holder, Owner, Root, device_nodes, holders};
@@ -42,12 +42,28 @@ impl LiveGuard {
     ///
     /// [`Trouble`]: the list of processes could not be read, or a process's files not be seen.
     pub fn held(&self, functions: &[PciAddress]) -> Result<Vec<String>, Trouble> {
+        self.holders(functions, |_| true)
+    }
+
+    /// Who uses these functions through VFIO, a line each: whoever has the group or the VFIO device open, or that of a mediated device
+    /// below one. What a function's own driver made does not count, and who merely plays sound is no VM.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LiveGuard::held`].
+    pub fn users(&self, functions: &[PciAddress]) -> Result<Vec<String>, Trouble> {
+        self.holders(functions, |node| node.name.starts_with("vfio/"))
+    }
+
+    fn holders(&self, functions: &[PciAddress], counts: fn(&DeviceNode) -> bool) -> Result<Vec<String>, Trouble> {
+        let own = std::process::id();
         let mut lines = Vec::new();
         for function in functions {
-            let nodes: Vec<DeviceNode> = device_nodes(&self.root, *function)?;
+            let nodes: Vec<DeviceNode> = device_nodes(&self.root, *function)?.into_iter().filter(counts).collect();
             let found = holders(&self.root, &nodes)?;
-            lines.extend(found.found.iter().map(|holder| said(*function, holder)));
-            lines.extend(found.unseen.iter().map(|process| {
+            let others = found.found.iter().filter(|holder| holder.process.pid != own);
+            lines.extend(others.map(|holder| said(*function, holder)));
+            lines.extend(found.unseen.iter().filter(|process| process.pid != own).map(|process| {
                 format!(
                     "whether process {} ({}) has {function} open cannot be seen from here",
                     process.pid, process.comm
@@ -59,7 +75,21 @@ impl LiveGuard {
         Ok(lines)
     }
 
-    /// The same, after those had time to end who end because a service of theirs was stopped.
+    /// What stands in the way of a unit, and whether it is still the one that was asked for.
+    fn of_unit(&self, request: &Request, unit: &Unit) -> Vec<String> {
+        let mut refusals = unit.refusals.clone();
+        if self.config.resource(&request.purpose).is_none() {
+            refusals.push(format!("the configuration has no resource {:?} for this node", request.purpose));
+        }
+        let moved: Vec<PciAddress> = unit.functions().collect();
+        let planned = request.devices.contains(&unit.primary);
+        if refusals.is_empty() && planned && moved != request.devices {
+            refusals.push(format!("what goes with {} has changed since it was planned: ask again", unit.primary));
+        }
+        refusals
+    }
+
+    /// Who holds them, after those had time to end who end because a service of theirs was stopped.
     fn still_held(&self, functions: &[PciAddress], wait: bool) -> Result<Vec<String>, Trouble> {
         let end = Instant::now() + if wait { LINGER } else { Duration::ZERO };
         loop {
@@ -81,11 +111,7 @@ impl Guard for LiveGuard {
             return Ok(Vec::new());
         }
         let unit = Unit::of(&site, primary, self.allowance(&request.purpose));
-        let mut refusals = unit.refusals.clone();
-        let moved: Vec<PciAddress> = unit.functions().collect();
-        if refusals.is_empty() && moved != request.devices {
-            refusals.push(format!("what goes with {primary} has changed since it was planned: ask again"));
-        }
+        let mut refusals = self.of_unit(request, &unit);
         // Who holds it through a service that will be stopped is asked for when that has been done.
         if !request.steps.iter().any(stops_services) {
             refusals.extend(self.held(&request.devices)?);
@@ -96,7 +122,12 @@ impl Guard for LiveGuard {
     fn before_step(&self, request: &Request, step: &Step) -> Result<Vec<String>, Trouble> {
         let Step::Bind(bind) = step else { return Ok(Vec::new()) };
         let site = Site::read(&self.root)?;
-        let mut refusals = function_refusals(&site, bind.address, self.allowance(&request.purpose));
+        // The whole unit again: something may have been plugged into the group since. What has gone over already is not asked for twice.
+        let primary = match request.devices.first() {
+            Some(primary) if request.devices.contains(&bind.address) => *primary,
+            _ => bind.address,
+        };
+        let mut refusals = self.of_unit(request, &Unit::of(&site, primary, self.allowance(&request.purpose)));
         if refusals.is_empty() {
             refusals = self.still_held(&[bind.address], request.steps.iter().any(stops_services))?;
         }
@@ -104,7 +135,7 @@ impl Guard for LiveGuard {
     }
 
     fn before_undo(&self, request: &Request) -> Result<Vec<String>, Trouble> {
-        self.held(&request.devices)
+        self.users(&request.devices)
     }
 }
 
