@@ -39,7 +39,7 @@ mod root;
 pub mod signature;
 mod sysfs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topology;
 #[cfg(test)]
 mod topology_tests;

@@ -14,13 +14,15 @@ kind: NodeConfig
 metadata: {{name: test}}
 spec:
   resources:
-  - {{name: example.com/device, selector: {{address: '{bdf}'}}{more}}}
+  - {{name: example.com/device, selector: {{address: '{bdf}'}}, nodes: [worker]{more}}}
   guards:
     acknowledge: [{guards}]
 "
     );
     vm.put("config.yaml", config.as_bytes());
-    vm.run(&format!("virt-tailor node {verb} --config /vt/config.yaml --resource example.com/device --owner vm"))
+    vm.run(&format!(
+        "virt-tailor node {verb} --config /vt/config.yaml --node-name worker --resource example.com/device --owner vm"
+    ))
 }
 
 /// It is refused in these words, by plan and by apply, and its driver keeps it.
@@ -201,7 +203,7 @@ fn the_network_of_the_node_and_of_pods() {
     let vm = Vm::builder().with(Device::virtio_net("uplink")).with(Device::igb("nic")).boot();
     let (uplink, nic) = (vm.bdf("uplink"), vm.bdf("nic"));
     let ask_ack = |verb: &str, bdf: &str, risk: &str| {
-        let acknowledge = format!("{{address: '{bdf}', risk: {risk}, reason: a test, nodes: ['*']}}");
+        let acknowledge = format!("{{address: '{bdf}', risk: {risk}, reason: a test, nodes: [worker]}}");
         ask(&vm, verb, bdf, "", &acknowledge)
     };
     vm.run("until ip -4 route show default | grep -q dev; do sleep 0.1; done").ok();

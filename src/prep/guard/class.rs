@@ -79,6 +79,7 @@ pub(super) fn own(site: &Site, address: PciAddress, allowance: Allowance<'_>) ->
 pub(super) fn isolation(site: &Site, address: PciAddress) -> Vec<String> {
     let mut refusals = Vec::new();
     match site.groups.of(address) {
+        _ if site.pci.get(address).is_none() => (),
         // One sentence about the node says more than one for each device.
         None if !site.iommu.works() => refusals.push(site.iommu.sentence().to_owned()),
         None => refusals.push(format!("{address} is in no IOMMU group: no IOMMU stands between it and memory")),

@@ -31,6 +31,26 @@ impl LiveGuard {
         Self { root, config }
     }
 
+    /// The node as it is now.
+    fn site(&self) -> Result<Site, Trouble> {
+        // The host's own PID namespace (kernel: include/linux/proc_ns.h, PROC_PID_INIT_INO). In another, neither who holds a device nor what
+        // is mounted elsewhere can be seen, and that nothing is seen would look like permission.
+        let namespace = self.root.link("proc/1/ns/pid")?;
+        if namespace.is_some_and(|name| name.as_os_str() != "pid:[4026531836]") {
+            return Err(Trouble::new(format!(
+                "{} shows the processes of a container, not the host's: run this with the host's PID namespace (hostPID: true)",
+                self.root.path("proc").display()
+            )));
+        }
+        if !self.root.has("proc/1/mountinfo") {
+            return Err(Trouble::new(format!(
+                "what is mounted cannot be read: {} is not there",
+                self.root.path("proc/1/mountinfo").display()
+            )));
+        }
+        Ok(Site::read(&self.root)?)
+    }
+
     /// What is allowed for a purpose.
     fn allowance(&self, purpose: &str) -> Allowance<'_> {
         Allowance { resource: self.config.resource(purpose), config: &self.config }
@@ -105,7 +125,7 @@ impl LiveGuard {
 impl Guard for LiveGuard {
     fn before_plan(&self, request: &Request) -> Result<Vec<String>, Trouble> {
         let Some(primary) = request.devices.first().copied() else { return Ok(Vec::new()) };
-        let site = Site::read(&self.root)?;
+        let site = self.site()?;
         // A virtual function that this very plan makes.
         if site.pci.get(primary).is_none() && request.steps.iter().any(makes_functions) {
             return Ok(Vec::new());
@@ -121,7 +141,7 @@ impl Guard for LiveGuard {
 
     fn before_step(&self, request: &Request, step: &Step) -> Result<Vec<String>, Trouble> {
         let Step::Bind(bind) = step else { return Ok(Vec::new()) };
-        let site = Site::read(&self.root)?;
+        let site = self.site()?;
         // The whole unit again: something may have been plugged into the group since. What has gone over already is not asked for twice.
         let primary = match request.devices.first() {
             Some(primary) if request.devices.contains(&bind.address) => *primary,
@@ -152,7 +172,7 @@ fn stops_services(step: &Step) -> bool {
 }
 
 /// One holder in one line.
-fn said(function: PciAddress, holder: &Holder) -> String {
+pub(super) fn said(function: PciAddress, holder: &Holder) -> String {
     let process = &holder.process;
     let whose = match &process.owner {
         Owner::Unit { unit, user_unit: Some(user_unit) } => format!(", {user_unit} of {unit}"),

@@ -12,6 +12,8 @@ mod input;
 mod live;
 mod nic;
 mod site;
+#[cfg(test)]
+mod tests;
 
 pub(super) use class::stays;
 pub use live::LiveGuard;
