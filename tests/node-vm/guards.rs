@@ -21,7 +21,8 @@ spec:
     );
     vm.put("config.yaml", config.as_bytes());
     vm.run(&format!(
-        "virt-tailor node {verb} --config /vt/config.yaml --node-name worker --resource example.com/device --owner vm"
+        "chmod 700 /var/lib/virt-tailor
+         virt-tailor node {verb} --config /vt/config.yaml --node-name worker --resource example.com/device --device {bdf} --owner vm"
     ))
 }
 
