@@ -167,7 +167,7 @@ fn what_a_look_refuses_is_refused_before_anything_is_done() {
     let request = request("vm", "IOMMU group 2", &[NIC], vec![pin(NIC), check(NIC), bind(NIC)]);
     let words =
         format!("cannot read {}: No such file or directory (os error 2)", model.root().path("dev/nvme0n1").display());
-    assert_eq!(engine.plan(&request).unwrap().refused, [words.clone()]);
+    assert_eq!(engine.plan(&request).unwrap().refused, std::slice::from_ref(&words));
     assert_eq!(reasons(engine.apply(&request, &mut quiet).unwrap_err()), [words]);
     assert_eq!((model.writes(), model.picture()), (Vec::new(), before));
     assert!(engine.ledger().is_empty());
