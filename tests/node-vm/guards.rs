@@ -36,7 +36,7 @@ fn refused(vm: &Vm, bdf: &str, more: &str, words: &str) {
         assert!(output.stderr.contains(words), "{verb}: {}", output.stderr);
     }
     assert_eq!(vm.driver(bdf), driver);
-    assert_eq!(vm.driver(bdf).as_deref() == Some("vfio-pci"), false);
+    assert_ne!(driver.as_deref(), Some("vfio-pci"));
 }
 
 /// It is given away and comes back.
