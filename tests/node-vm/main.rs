@@ -16,6 +16,8 @@
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
+//! | [`guards`] | scenarios: what is not taken from a node |
+//! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
 //! everything takes long on a busy machine: wait for what happens, never for a time.
@@ -36,6 +38,7 @@ mod crash;
 mod device;
 mod displays;
 mod firmware;
+mod guards;
 mod hands;
 mod hung;
 mod iommu;

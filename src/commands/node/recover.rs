@@ -16,7 +16,7 @@ pub(super) fn run(args: &Recover) -> Result<(), Failure> {
     let engine = session.engine(Effective::default())?;
     let guard = engine.guard();
     let recovered =
-        engine.recover(&|holding| Ok(!guard.held(&holding.request.devices)?.is_empty()), &mut show::progress)?;
+        engine.recover(&|holding| Ok(!guard.users(&holding.request.devices)?.is_empty()), &mut show::progress)?;
     let open: Vec<String> = recovered
         .iter()
         .filter_map(|one| match one {

@@ -6,7 +6,7 @@ use crate::config::node::{Driver, Resource};
 use crate::prep::guard::{Allowance, Unit};
 use crate::prep::journal::Request;
 use crate::prep::step::Step;
-use crate::prep::steps::{Bind, PinPower, upstream};
+use crate::prep::steps::{Bind, CheckDisks, PinPower, upstream};
 
 /// Adds what gives a function away.
 pub(super) fn add(
@@ -27,11 +27,19 @@ pub(super) fn add(
     let functions = request.devices.clone();
     pin(compiler, &functions, request)?;
     for function in functions {
+        request.steps.extend(disks(compiler, resource, function).map(Step::CheckDisks));
         // What an admin names is meant for the device itself; its sound function has no variant of its own.
         let named = if function == device { driver } else { &Driver::Auto };
         bind(compiler, named, function, request)?;
     }
     Ok(())
+}
+
+/// The last look at the disks of a function, if it is storage or has any. What lies on a stick in a USB controller goes with it.
+fn disks(compiler: &Compiler<'_>, resource: &Resource, function: PciAddress) -> Option<CheckDisks> {
+    let storage = compiler.site.pci.get(function).is_some_and(|device| device.function.class >> 16 == 0x01);
+    let looked_at = storage || !compiler.site.blocks.disks(function).is_empty();
+    looked_at.then_some(CheckDisks { address: function, may_hold_data: resource.may_hold_data || !storage })
 }
 
 /// Keeps functions awake while they change hands, and the ports above them first: a port in D3cold takes everything below along.

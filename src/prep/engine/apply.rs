@@ -71,6 +71,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         }
         let mut hand = self.hands.hire()?;
         if before.is_none() {
+            self.check(&mut hand, request)?;
             self.append(Event::Began { request: request.clone() })?;
         }
         let mut applied = Applied::default();
@@ -94,6 +95,22 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         Ok(applied)
     }
 
+    /// What only looks, before anything is changed; each looks again at its place among the steps.
+    fn check(&self, hand: &mut H::Hand, request: &Request) -> Result<(), EngineError> {
+        let mut reasons = Vec::new();
+        for step in request.steps.iter().filter(|step| step.is_check()) {
+            match hand.observe(step) {
+                Ok(now) => reasons.extend(step.wanted(&now).err().map(|trouble| trouble.message)),
+                Err(HandError::Refused(trouble)) => reasons.push(trouble.message),
+                Err(error) => {
+                    self.quarantine(request, step.effect().lock(), &error)?;
+                    return Err(Trouble::new(error.to_string()).into());
+                }
+            }
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(EngineError::Refused { reasons }) }
+    }
+
     /// Makes one step, or takes part in one that is made.
     fn make(
         &self,
@@ -103,6 +120,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         tell: &mut dyn FnMut(Progress<'_>),
         applied: &mut Applied,
     ) -> Result<(), Failure> {
+        if step.is_check() {
+            step.wanted(&hand.observe(step)?)?;
+            return Ok(());
+        }
         let effect = step.effect();
         let there = self.journal().ledger().of_effect(&effect).and_then(|(id, record)| {
             // A share of one's own is a record of one's own.
