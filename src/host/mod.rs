@@ -47,6 +47,7 @@ mod units;
 pub mod usb;
 mod values;
 mod variant;
+mod vfio;
 
 pub use acpi::AcpiTables;
 pub use cpuset::CpuSet;
@@ -77,3 +78,4 @@ pub use topology::{
 };
 pub use units::{Owner, owner};
 pub use variant::{pci_drivers, vfio_variant};
+pub use vfio::{Availability, Vfio};
