@@ -1,0 +1,1 @@
+pub(super) fn picture(_report: &super::report::Report) -> String { String::new() }
