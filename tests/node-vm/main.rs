@@ -8,6 +8,7 @@
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
 //! | [`binary`] | our static binary |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
+//! | [`inspect`] | scenarios: what `node inspect` says of such machines |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it.
@@ -23,6 +24,7 @@
 
 mod binary;
 mod device;
+mod inspect;
 mod kernel;
 mod limits;
 mod machine;

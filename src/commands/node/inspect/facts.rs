@@ -78,8 +78,7 @@ fn vfio_holders(root: &Root, machine: &Machine) -> Result<BTreeMap<PciAddress, V
     let all: Vec<DeviceNode> = nodes.values().flatten().cloned().collect();
     let found = holders(root, &all).map_err(said)?.found;
     let of = |(address, nodes): (PciAddress, Vec<DeviceNode>)| {
-        let mut lines: Vec<String> =
-            found.iter().filter(|holder| nodes.contains(&holder.node)).map(process).collect();
+        let mut lines: Vec<String> = found.iter().filter(|holder| nodes.contains(&holder.node)).map(process).collect();
         lines.dedup();
         (!lines.is_empty()).then_some((address, lines))
     };

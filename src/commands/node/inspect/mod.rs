@@ -22,7 +22,7 @@ mod svg;
 mod text;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::node::Inspect;
 use crate::commands::{Failure, output};
@@ -42,6 +42,14 @@ pub(super) fn run(args: &Inspect) -> Result<(), Failure> {
     if args.svg.as_deref() == Some(Path::new("/dev/stdout")) {
         return Ok(());
     }
-    let text = if args.json { format!("{:#}\n", serde_json::json!(report)) } else { text::page(&report) };
+    let text = if args.json { json(&report)? } else { text::page(&report) };
     output::write(text.as_bytes(), None)
+}
+
+/// The report as JSON, in the order in which its fields stand there.
+fn json(report: &Report) -> Result<String, Failure> {
+    let failed = |error| Failure::Write { path: PathBuf::from("standard output"), error };
+    let mut text = serde_json::to_string_pretty(report).map_err(|error| failed(error.into()))?;
+    text.push('\n');
+    Ok(text)
 }

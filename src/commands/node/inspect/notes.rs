@@ -22,13 +22,14 @@ pub(super) fn of(facts: &Facts, units: &[Device]) -> Vec<String> {
     let no_iommu: Vec<u32> = machine.groups.0.values().filter(|group| group.no_iommu).map(|group| group.id).collect();
     if !no_iommu.is_empty() {
         notes.push(format!(
-            "VFIO hands out devices that no IOMMU guards (vfio.enable_unsafe_noiommu_mode): IOMMU groups {}",
-            names(no_iommu, 8)
+            "VFIO hands out devices that no IOMMU guards (vfio.enable_unsafe_noiommu_mode): those of {}",
+            groups(&no_iommu)
         ));
     }
-    let kept: Vec<u32> = machine.groups.0.values().filter(|group| group.rmrr().is_some()).map(|group| group.id).collect();
+    let kept: Vec<u32> =
+        machine.groups.0.values().filter(|group| group.rmrr().is_some()).map(|group| group.id).collect();
     if !kept.is_empty() {
-        notes.push(format!("the firmware keeps memory of its own (RMRR) for the devices of IOMMU groups {}", names(kept, 8)));
+        notes.push(format!("the firmware keeps memory of its own (RMRR) for the devices of {}", groups(&kept)));
     }
     if let Some(lockdown) = machine.kernel.lockdown.filter(|lockdown| *lockdown != Lockdown::None) {
         let what = if lockdown == Lockdown::Integrity { "integrity" } else { "confidentiality" };
@@ -59,7 +60,10 @@ pub(super) fn of(facts: &Facts, units: &[Device]) -> Vec<String> {
         whys.iter().map(|(addresses, why)| format!("driver_override of {} is not known: {why}", names(addresses, 4))),
     );
     for held in &facts.ledger.quarantines {
-        notes.push(format!("process {} hangs in the kernel, and what it hangs in is left alone: {}", held.process, held.what));
+        notes.push(format!(
+            "process {} hangs in the kernel, and what it hangs in is left alone: {}",
+            held.process, held.what
+        ));
     }
     let dead: Vec<String> = machine
         .pci
@@ -69,7 +73,17 @@ pub(super) fn of(facts: &Facts, units: &[Device]) -> Vec<String> {
         .map(|device| device.address().to_string())
         .collect();
     if !dead.is_empty() {
-        notes.push(format!("{} on the bus but {} not answer: {}", count(dead.len(), "device"), if dead.len() == 1 { "does" } else { "do" }, names(&dead, 8)));
+        notes.push(format!(
+            "{} on the bus but {} not answer: {}",
+            count(dead.len(), "device"),
+            if dead.len() == 1 { "does" } else { "do" },
+            names(&dead, 8)
+        ));
     }
     notes
+}
+
+/// Groups by their numbers.
+fn groups(ids: &[u32]) -> String {
+    format!("IOMMU group{} {}", if ids.len() == 1 { "" } else { "s" }, names(ids, 8))
 }

@@ -24,8 +24,6 @@ pub(super) struct Report {
     pub(super) ready: bool,
     /// Why not, a line each.
     pub(super) reasons: Vec<String>,
-    /// Everything that was read.
-    pub(super) machine: Machine,
     /// Every endpoint that is no part of the platform, by address.
     pub(super) units: Vec<Device>,
     /// The resources of the configuration on this node; `null` without a configuration.
@@ -34,6 +32,8 @@ pub(super) struct Report {
     pub(super) overlaps: Vec<Overlap>,
     /// What else a person should know, a line each.
     pub(super) notes: Vec<String>,
+    /// Everything that was read.
+    pub(super) machine: Machine,
 }
 
 /// One endpoint: whether it can be handed over.
@@ -81,7 +81,7 @@ impl Report {
         let endpoints = site.pci.functions.values().filter(|device| !words::is_platform(device));
         let units: Vec<Device> =
             endpoints.map(|endpoint| device(&facts, &site, config, &selected, endpoint.address())).collect();
-        let resources = facts.config.as_ref().map(|config| resources(config, &facts.machine, &selected, &units));
+        let resources = facts.config.as_ref().map(|config| resources(config, &site, &facts, &selected));
         let reasons = reasons(&facts.machine);
         Self {
             ready: reasons.is_empty(),
@@ -139,22 +139,14 @@ fn reasons(machine: &Machine) -> Vec<String> {
 }
 
 /// What is to be said of one endpoint.
-fn device(
-    facts: &Facts,
-    site: &Site,
-    config: &Effective,
-    selected: &[Vec<PciAddress>],
-    address: PciAddress,
-) -> Device {
+fn device(facts: &Facts, site: &Site, config: &Effective, selected: &[Vec<PciAddress>], address: PciAddress) -> Device {
     let mut selecting =
         config.resources.iter().zip(selected).filter(|(_, devices)| devices.contains(&address)).map(|(one, _)| one);
     let resource = selecting.next();
     // Of what makes virtual functions or mediated devices the function itself stays where it is.
     let whole = resource.filter(|resource| matches!(resource.target, Target::Pci { .. }));
     let (unit, needs) = match whole {
-        Some(resource) => {
-            (Unit::of(site, address, Allowance { resource: Some(resource), config }), Vec::new())
-        }
+        Some(resource) => (Unit::of(site, address, Allowance { resource: Some(resource), config }), Vec::new()),
         None => look::unit(site, config, address),
     };
     let holding = facts.ledger.holdings.iter().find(|(_, holding)| holding.request.devices.contains(&address));

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::base::PciAddress;
-use crate::config::node::{Effective, Kind, Mediated, Target};
+use crate::config::node::{Effective, Kind, Mediated, Resource, Target};
 use crate::host::Machine;
+use crate::prep::guard::{Allowance, Site, Unit};
 
-use super::report::Device;
+use super::facts::Facts;
 
 /// A resource on this node.
 #[derive(Debug, Serialize)]
@@ -35,12 +36,7 @@ pub(super) struct Overlap {
 }
 
 /// The resources, in the order of the document; `selected` goes with them.
-pub(super) fn resources(
-    config: &Effective,
-    machine: &Machine,
-    selected: &[Vec<PciAddress>],
-    units: &[Device],
-) -> Vec<Selected> {
+pub(super) fn resources(config: &Effective, site: &Site, facts: &Facts, selected: &[Vec<PciAddress>]) -> Vec<Selected> {
     let mut found = Vec::new();
     for (resource, devices) in config.resources.iter().zip(selected) {
         let mut one = Selected {
@@ -51,7 +47,7 @@ pub(super) fn resources(
             refusals: Vec::new(),
         };
         for address in devices {
-            match offers(&resource.target, machine, units, *address) {
+            match offers(config, resource, site, facts, *address) {
                 Ok(count) => one.offerable += count,
                 Err(why) => one.refusals.push(why),
             }
@@ -61,15 +57,23 @@ pub(super) fn resources(
     found
 }
 
-/// How many a device has to offer, or why it has none.
-fn offers(target: &Target, machine: &Machine, units: &[Device], address: PciAddress) -> Result<u64, String> {
-    match target {
+/// How many a device has to offer under a resource, or why it has none.
+fn offers(
+    config: &Effective,
+    resource: &Resource,
+    site: &Site,
+    facts: &Facts,
+    address: PciAddress,
+) -> Result<u64, String> {
+    let machine = &facts.machine;
+    match &resource.target {
         Target::Pci { .. } => {
-            let unit = units.iter().find(|device| device.unit.primary == address);
-            let Some(device) = unit else { return Err(format!("{address} belongs to the platform and stays")) };
-            match (device.unit.refusals.first(), &device.owner, device.held_by.first()) {
+            let unit = Unit::of(site, address, Allowance { resource: Some(resource), config });
+            let holding = facts.ledger.holdings.iter().find(|(_, one)| one.request.devices.contains(&address));
+            let holder = facts.holders.get(&address).and_then(|holders| holders.first());
+            match (unit.refusals.first(), holding, holder) {
                 (Some(why), _, _) => Err(why.clone()),
-                (None, Some(owner), _) => Err(format!("{address} belongs to {owner}")),
+                (None, Some((owner, _)), _) => Err(format!("{address} belongs to {owner}")),
                 (None, None, Some(who)) => Err(format!("{address} is open in {who}")),
                 (None, None, None) => Ok(1),
             }

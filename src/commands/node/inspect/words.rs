@@ -4,7 +4,7 @@ use crate::host::PciDevice;
 
 use super::report::{Device, Report};
 
-const WORDS: [(u32, u32, &str); 45] = [
+const WORDS: [(u32, u32, &str); 47] = [
     (0xff_ffff, 0x01_0802, "NVMe disk"),
     (0xff_ffff, 0x0c_0300, "USB 1 controller (UHCI)"),
     (0xff_ffff, 0x0c_0310, "USB 1 controller (OHCI)"),
@@ -50,6 +50,8 @@ const WORDS: [(u32, u32, &str); 45] = [
     (0xff_0000, 0x10_0000, "encryption"),
     (0xff_0000, 0x11_0000, "signal processing"),
     (0xff_0000, 0x12_0000, "processing accelerator"),
+    (0xff_0000, 0x00_0000, "device of no class"),
+    (0xff_0000, 0xff_0000, "device of no class"),
 ];
 
 /// What a function is, in words; a class without words by its number.
@@ -83,8 +85,8 @@ pub(super) fn count(count: usize, what: &str) -> String {
 pub(super) fn everywhere(report: &Report, device: &Device) -> Option<&'static str> {
     let iommu = &report.machine.iommu;
     match device.unit.refusals.first()?.as_str() {
-        why if why == iommu.sentence() => Some("not without an IOMMU: see above"),
-        why if Some(why) == iommu.interrupt_sentence() => Some("not without interrupt remapping: see above"),
+        why if why == iommu.sentence() => Some("not without an IOMMU"),
+        why if Some(why) == iommu.interrupt_sentence() => Some("not without interrupt remapping"),
         _ => None,
     }
 }

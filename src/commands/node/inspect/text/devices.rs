@@ -37,7 +37,8 @@ pub(super) fn table(page: &mut Page, report: &Report) {
                     line(page, report, &group, one_node, device, function);
                 }
                 if !platform.is_empty() {
-                    let what = if platform.len() == 1 { "1 bridge".to_owned() } else { format!("{} bridges", platform.len()) };
+                    let what =
+                        if platform.len() == 1 { "1 bridge".to_owned() } else { format!("{} bridges", platform.len()) };
                     page.line(&format!("{:DETAIL$}(and {what} in this group)", ""));
                 }
             }

@@ -53,10 +53,9 @@ mod tests {
         let mut page = Page::default();
         page.broken("  - ", 4, &format!("{} b\u{1b}[2J {}", "a".repeat(90), "c".repeat(120)));
         let lines: Vec<&str> = page.0.lines().collect();
-        assert_eq!(lines, [
-            format!("  - {}", "a".repeat(90)).as_str(),
-            "    b\\u{1b}[2J",
-            &format!("    {}", "c".repeat(120)),
-        ]);
+        assert_eq!(
+            lines,
+            [format!("  - {}", "a".repeat(90)).as_str(), "    b\\u{1b}[2J", &format!("    {}", "c".repeat(120)),]
+        );
     }
 }

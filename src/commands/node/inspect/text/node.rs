@@ -1,7 +1,7 @@
 //! What is to be said of the node as a whole.
 
 use crate::base::ByteSize;
-use crate::host::{Availability, FirmwareFramebuffer, HugepagePool, InterruptRemapping, Lockdown};
+use crate::host::{Availability, FirmwareFramebuffer, HugepagePool, InterruptRemapping, IommuState, Lockdown};
 
 use super::super::report::{Report, Verdict};
 use super::super::words::{count, names};
@@ -27,13 +27,17 @@ pub(super) fn headline(page: &mut Page, report: &Report) {
         }
     }
     page.line("");
-    let iommu = if machine.iommu.works() { "on" } else { "does not work" };
-    let units = if machine.iommu.units.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", names(&machine.iommu.units, 4))
+    let iommu = match machine.iommu.state {
+        IommuState::Absent => "none",
+        IommuState::PresentButOff => "off",
+        IommuState::On => "on",
+        IommuState::Identity => "on, in pass-through mode for the host's own devices",
+        IommuState::Unknown => "not known",
     };
-    page.broken("  IOMMU    ", 11, &format!("{iommu}{units}; {interrupts}"));
+    let interrupts = if machine.iommu.works() { format!("; {interrupts}") } else { String::new() };
+    let units =
+        if machine.iommu.units.is_empty() { String::new() } else { format!(" ({})", names(&machine.iommu.units, 4)) };
+    page.broken("  IOMMU    ", 11, &format!("{iommu}{units}{interrupts}"));
     let lockdown = match machine.kernel.lockdown {
         None => "",
         Some(Lockdown::None) => "; no lockdown",
@@ -71,7 +75,7 @@ fn summary(report: &Report) -> String {
         (Verdict::Free, "can be handed over"),
         (Verdict::WithCompanions, "with others of their group"),
         (Verdict::Vfio, "with VFIO already"),
-        (Verdict::Stays, "with the host to stay"),
+        (Verdict::Stays, "stay with the host"),
     ];
     let each: Vec<String> = words
         .iter()
@@ -108,7 +112,11 @@ pub(super) fn memory(page: &mut Page, report: &Report) {
 
 fn pool((size, pool): (&u64, &HugepagePool)) -> String {
     let size = ByteSize::bytes(*size);
-    if pool.total == 0 { format!("no pages of {size}") } else { format!("{} of {} pages of {size} free", pool.free, pool.total) }
+    if pool.total == 0 {
+        format!("no pages of {size}")
+    } else {
+        format!("{} of {} pages of {size} free", pool.free, pool.total)
+    }
 }
 
 /// Memory as people know it, to a tenth of a GiB.
@@ -147,7 +155,11 @@ pub(super) fn made(page: &mut Page, report: &Report) {
         if let Some(nvidia) = &made.nvidia {
             let types: Vec<String> = nvidia.creatable.iter().map(|(id, name)| format!("{id} ({name})")).collect();
             let now = nvidia.current.map(|now| format!("is a vGPU of type {now}; ")).unwrap_or_default();
-            let can = if types.is_empty() { "can become none".to_owned() } else { format!("can become {}", names(types, 12)) };
+            let can = if types.is_empty() {
+                "can become none".to_owned()
+            } else {
+                format!("can become {}", names(types, 12))
+            };
             page.broken(&format!("  {address}  "), 16, &format!("{now}{can}"));
         }
     }
