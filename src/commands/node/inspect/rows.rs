@@ -11,6 +11,11 @@ use super::words;
 /// Fewer virtual functions than this are shown one by one.
 const FOLD_FROM: usize = 3;
 
+/// A group's number, or of a function without a group its address; the order of rows.
+type Key = (Option<u32>, Option<PciAddress>);
+/// Endpoints, then what is of the platform.
+type Members<'a> = (Vec<&'a Device>, Vec<&'a PciDevice>);
+
 /// What is shown together.
 #[derive(Debug)]
 pub(super) enum Row<'a> {
@@ -47,7 +52,7 @@ impl<'a> Row<'a> {
 pub(super) fn rows(report: &Report) -> (Vec<Row<'_>>, usize) {
     let machine = &report.machine;
     // Without a group everything is by itself.
-    let mut groups: BTreeMap<(Option<u32>, Option<PciAddress>), (Vec<&Device>, Vec<&PciDevice>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, Members<'_>> = BTreeMap::new();
     for function in machine.pci.functions.values() {
         let id = machine.groups.of(function.address()).map(|group| group.id);
         let key = (id.or(Some(u32::MAX)), id.is_none().then_some(function.address()));
