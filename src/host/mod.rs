@@ -47,6 +47,8 @@ mod units;
 pub mod usb;
 mod values;
 mod variant;
+mod vfio;
+mod virtio;
 
 pub use acpi::AcpiTables;
 pub use cpuset::CpuSet;
@@ -77,3 +79,5 @@ pub use topology::{
 };
 pub use units::{Owner, owner};
 pub use variant::{pci_drivers, vfio_variant};
+pub use vfio::{Availability, Vfio};
+pub use virtio::virtio_drivers;

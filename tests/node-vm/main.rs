@@ -17,6 +17,7 @@
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //! | [`guards`] | scenarios: what is not taken from a node |
+//! | [`inspect`] | scenarios: what `node inspect` says of such machines |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
@@ -41,6 +42,7 @@ mod firmware;
 mod guards;
 mod hands;
 mod hung;
+mod inspect;
 mod iommu;
 mod kernel;
 mod limits;

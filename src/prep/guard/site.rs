@@ -6,7 +6,7 @@ use crate::base::PciAddress;
 use crate::host::block::Blocks;
 use crate::host::nics::Nics;
 use crate::host::usb::Usb;
-use crate::host::{Display, Groups, HostError, Iommu, Kernel, Pci, Root};
+use crate::host::{Display, Groups, HostError, Iommu, Kernel, Pci, Root, virtio_drivers};
 
 /// A node as the guards see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Site {
         let groups = Groups::read(root)?;
         let pci = Pci::read(root)?;
         Ok(Self {
-            virtio: virtio(root, &pci)?,
+            virtio: virtio_drivers(root, &pci)?,
             pci,
             iommu: Iommu::read(root, &groups)?,
             groups,
@@ -52,18 +52,4 @@ impl Site {
             kernel: Kernel::read(root),
         })
     }
-}
-
-/// The drivers of virtio devices: `virtioN/driver` in their functions' folders.
-fn virtio(root: &Root, pci: &Pci) -> Result<BTreeMap<PciAddress, BTreeSet<String>>, HostError> {
-    let mut found = BTreeMap::new();
-    for device in pci.functions.values().filter(|device| device.function.driver.as_deref() == Some("virtio-pci")) {
-        let folder = format!("sys/bus/pci/devices/{}", device.address());
-        let mut drivers = BTreeSet::new();
-        for name in root.names(&folder)?.into_iter().filter(|name| name.starts_with("virtio")) {
-            drivers.extend(root.link_name(format!("{folder}/{name}/driver"))?);
-        }
-        found.insert(device.address(), drivers);
-    }
-    Ok(found)
 }
