@@ -12,8 +12,9 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::line::{GRACE, Line};
 
-/// So many connections at once; KubeVirt has one, and a hundred starts at once find room without anybody's being sent away.
-const MOST: usize = 256;
+/// So many connections at once; KubeVirt has one, and a hundred starts at once, or one beside two hundred who are silent, find room
+/// without anybody's being sent away.
+const MOST: usize = 208;
 
 /// So many of them may send more than [`FREE`] bytes. Each may have 64 KiB sent before anything of it is answered (HTTP/2's least
 /// window), which with all around it was measured at 190 KiB.
