@@ -9,6 +9,9 @@ mod messages;
 #[path = "readme/pages.rs"]
 mod pages;
 #[allow(dead_code, reason = "the sidecar's own tests need more of it")]
+#[path = "sidecar/raw.rs"]
+mod raw;
+#[allow(dead_code, reason = "the sidecar's own tests need more of it")]
 #[path = "sidecar/rig.rs"]
 mod rig;
 #[path = "readme/tables.rs"]

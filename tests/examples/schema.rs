@@ -97,7 +97,7 @@ fn manifests_are_valid_by_kubevirts_schemas() {
     // Every other document is of a kind that other tests know.
     for (path, object) in objects() {
         let kind = object["kind"].as_str().unwrap();
-        let known = ["VirtualMachine", "KubeVirt", "Plugin", "DomainProfile"];
+        let known = ["VirtualMachine", "KubeVirt", "Plugin", "DomainProfile", "NodeConfig"];
         assert!(known.contains(&kind) || is_kubernetes(kind), "{}: {kind}", path.display());
     }
 }

@@ -21,6 +21,8 @@ fn rehearse_domain(domain: &str, sample: &str, arguments: &[&str]) -> (Option<i3
         .arg("--vmi")
         .arg(folder.join(format!("{sample}.vmi.json")))
         .args(arguments)
+        // A test build beside others on a busy machine may need longer than virt-handler waits.
+        .args(["--sync-limit", "600"])
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

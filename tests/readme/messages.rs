@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use tokio::task::JoinSet;
 use virt_tailor::kubevirt::hook::{HookError, one_line};
 use virt_tailor::kubevirt::launcher::CollectError;
 
 use crate::pages::{page, table};
+use crate::raw::{DEFINE, Sent, call, dial, status};
 use crate::rig::{Sidecar, sample, vmi};
 
 /// The messages of a page's table.
@@ -35,6 +37,27 @@ async fn refusal(domain: String, vmi: String) -> String {
     Sidecar::start(&[]).define(domain, vmi).await.unwrap_err().message().to_owned()
 }
 
+/// What the sidecar says to callers that are no KubeVirt, and to those beside them.
+async fn refusals_unread() -> BTreeSet<String> {
+    let sidecar = Sidecar::start(&[]);
+    let mut calls = JoinSet::new();
+    let mut caller = |path: &'static str, body: Sent| {
+        let socket = sidecar.socket();
+        calls.spawn(async move {
+            let answer = call(&mut dial(&socket).await, path, body).await.ok()?;
+            Some(status(&answer).1)
+        });
+    };
+    caller("/grpc.health.v1.Health/Check", Sent::message(&[]));
+    caller(DEFINE, Sent::message(&[0x0a, 0x7f]));
+    caller(DEFINE, Sent::part(1000, 10, false));
+    // Each keeps all memory for a second, for nothing, and no one waits for it longer than ten.
+    for _ in 0..14 {
+        caller(DEFINE, Sent::part(15 << 20, 1000, false));
+    }
+    calls.join_all().await.into_iter().flatten().collect()
+}
+
 #[tokio::test]
 async fn every_message_that_the_pages_show_as_ours_is_given() {
     let asking = |key: &str, value: &str| vmi("plain", &[(key, value)]);
@@ -42,7 +65,7 @@ async fn every_message_that_the_pages_show_as_ours_is_given() {
     let gpu = |pass: &str, annotations: &[(&str, &str)]| {
         refusal(sample(&format!("gpu-workstation.{pass}.xml")), vmi("gpu-workstation", annotations))
     };
-    let said = [
+    let mut said = vec![
         refusal(plain(), asking("virt-tailor.io/profiles", "gpu-workstatoin")).await,
         refusal(plain(), asking("domain.virt-tailor.io/memory.nosharepage", "on")).await,
         refusal(plain(), asking("virt-tailor.io/domain", "hostDevices: [{device: gpu7, bootOrder: 1}]")).await,
@@ -65,10 +88,13 @@ async fn every_message_that_the_pages_show_as_ours_is_given() {
         // What cannot be provoked: a mistake of ours.
         format!("virt-tailor: {}", one_line(&HookError::Bug("a panic".to_owned()).to_string())),
     ];
+    said.extend(refusals_unread().await);
     let shown: BTreeSet<String> = ["README.md", "docs/kubevirt.md"]
         .iter()
         .flat_map(|page| rows(page))
         .filter_map(|row| Some(row.strip_prefix('`')?.strip_suffix('`')?.to_owned()))
+        // A row may show several.
+        .flat_map(|row| row.split("`, `").map(str::to_owned).collect::<Vec<_>>())
         .filter(|row| row.starts_with("virt-tailor:"))
         .collect();
     assert_eq!(shown.len(), said.len(), "{shown:#?}");

@@ -51,25 +51,20 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
     let sidecar = Sidecar::start(&[]);
     let first = sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap();
     let before = sidecar.peak();
-    let mut flood = begin(&sidecar, 150, 4, 15 << 20).await;
+    let mut flood = begin(&sidecar, 300, 4, 15 << 20).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let begin = Instant::now();
     let mut slowest = [Duration::ZERO; 2];
-    let mut rounds = 0;
-    while begin.elapsed() < Duration::from_secs(4) {
-        // A connection may have to wait for its place; virt-launcher gives its making two seconds, and tries again.
-        let client = sidecar.client().await;
+    for _ in 0..8 {
         let asked = Instant::now();
-        info(client).await;
+        info(sidecar.client().await).await;
         slowest[0] = slowest[0].max(asked.elapsed());
         let asked = Instant::now();
         assert_eq!(sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap(), first);
         slowest[1] = slowest[1].max(asked.elapsed());
-        rounds += 1;
     }
-    println!("during: {} KiB, {rounds} rounds, slowest Info and OnDefineDomain: {slowest:?}", sidecar.peak());
-    // KubeVirt gives Info one second; the rest is for a test build on a busy machine.
-    assert!(rounds > 4 && slowest[0] < Duration::from_secs(5), "{rounds} rounds, {slowest:?}");
+    println!("during: {} KiB, slowest Info and OnDefineDomain: {slowest:?}", sidecar.peak());
+    // KubeVirt gives a connection two seconds, Info one, and a start twenty; some is for a test build on a busy machine.
+    assert!(slowest[0] < Duration::from_secs(5) && slowest[1] < Duration::from_secs(18), "{slowest:?}");
     // A large one has to wait for what the flood holds, and comes through.
     let answer = sidecar.define(large(2 << 20), asking()).await.unwrap();
     assert!(String::from_utf8(answer).unwrap().contains("<iommu"));
@@ -78,7 +73,30 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
     assert!(peak - before < ROOM, "{before} to {peak} KiB");
     flood.abort_all();
     while flood.join_next().await.is_some() {}
-    assert!(sidecar.log().contains("no room for another connection"), "{}", sidecar.log());
+    assert!(sidecar.log().contains("too many messages at once"), "{}", sidecar.log());
+}
+
+#[tokio::test]
+async fn messages_that_stop_in_the_middle_keep_no_seat() {
+    let sidecar = Sidecar::start(&[]);
+    let mut half = JoinSet::new();
+    for _ in 0..100 {
+        let mut sender = dial(&sidecar.socket()).await;
+        half.spawn(async move {
+            // The message is begun and never ends; what comes of it does not matter.
+            let _ = call(&mut sender, DEFINE, Sent::part(60_000, 12_000, false)).await;
+            std::future::pending::<()>().await;
+        });
+    }
+    // Info needs no seat: nobody has to go for it.
+    info(sidecar.client().await).await;
+    assert!(!sidecar.log().contains("is ended"), "{}", sidecar.log());
+    let asked = Instant::now();
+    sidecar.define(sample("plain.pass1.xml"), asking()).await.unwrap();
+    println!("with all seats taken, OnDefineDomain took {:?}", asked.elapsed());
+    // virt-handler gives a start twenty seconds.
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    assert!(sidecar.log().contains("too many messages at once"), "{}", sidecar.log());
 }
 
 #[tokio::test]
@@ -91,15 +109,16 @@ async fn the_largest_messages_one_by_one_and_together() {
     println!("before {before}, after a message of 15 MiB {one} KiB");
     assert!(one - before < 24 << 10, "{before} to {one} KiB");
     assert!(status.message().contains("are too many for a VirtualMachineInstance"), "{status}");
+    // Two have room, and the third waits for one of them.
     let mut calls = JoinSet::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         calls.spawn(define(sidecar.client().await, large(1 << 20).into(), asking().into()));
     }
     for answer in calls.join_all().await {
         assert!(answer.is_ok(), "{:?}", answer.err());
     }
     let peak = sidecar.peak();
-    println!("after four of 1 MiB at once: {peak} KiB");
+    println!("after three of 1 MiB at once: {peak} KiB");
     assert!(peak - before < ROOM, "{before} to {peak} KiB");
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::MAX_REQUEST;
-use super::crowd::{Crowd, Line};
+use super::crowd::Crowd;
+use super::line::Line;
 
 /// KubeVirt's usual calls have some tens of KiB.
 const SMALL: usize = 256 << 10;

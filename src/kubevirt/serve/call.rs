@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tonic::codegen::http::Uri;
 
 use super::budget::Share;
-use super::crowd::Line;
+use super::line::Line;
 
 /// One call. Everything that works for it keeps it, and its memory is free again when the last of them is done.
 #[derive(Debug)]

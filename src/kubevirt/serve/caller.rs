@@ -1,6 +1,7 @@
 //! A connection that has to say something before long, and that can be ended.
 
-use std::future::Future as _;
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::crowd::{Crowd, Line};
+use super::crowd::{Crowd, FREE};
+use super::line::Line;
 
 /// How long a caller may take for the first bytes of HTTP/2. virt-launcher sends them at once; pings only begin behind them, so without
 /// this a silent connection would hold its file descriptor for ever, and enough of them would keep a Shutdown out.
@@ -21,10 +24,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Length of HTTP/2's connection preface (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 
-/// A connection that ends if its preface does not come in time.
-#[derive(Debug)]
+/// How often somebody who waits for a seat looks whether others keep one for nothing.
+const LOOK: Duration = Duration::from_millis(100);
+
+type Seating = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// How much may be read.
+enum Seat {
+    /// So many bytes more.
+    Free(usize),
+    /// No more until there is a seat.
+    Waiting { seating: Seating, look: Pin<Box<Sleep>> },
+    /// All there is.
+    Taken { _seat: OwnedSemaphorePermit },
+}
+
+/// A connection that ends if its preface does not come in time, and needs a seat to say more than a little.
 pub(super) struct Caller {
     stream: UnixStream,
+    seat: Seat,
     /// Until the preface is there: how much of it came, and when patience ends.
     waiting: Option<(usize, Pin<Box<Sleep>>)>,
     line: Arc<Line>,
@@ -34,12 +52,52 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(stream: UnixStream, crowd: &Crowd) -> Self {
         let waiting = Some((0, Box::pin(sleep(PATIENCE))));
-        Self { stream, waiting, line: crowd.enter(), crowd: crowd.clone() }
+        Self { stream, seat: Seat::Free(FREE), waiting, line: crowd.enter(), crowd: crowd.clone() }
     }
 
     /// An error if it is to end; wakes the task when it is.
     fn lives(&self, cx: &Context<'_>) -> io::Result<()> {
         if self.line.is_cut(cx) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Reads as much as its seat allows.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.seat {
+                Seat::Free(0) => {
+                    self.line.wants_seat();
+                    let seating = Box::pin(self.crowd.clone().seat());
+                    self.seat = Seat::Waiting { seating, look: Box::pin(sleep(LOOK)) };
+                }
+                Seat::Free(left) => {
+                    let mut few = [0; FREE];
+                    let mut few = ReadBuf::new(&mut few[..(*left).min(buf.remaining())]);
+                    ready!(Pin::new(&mut self.stream).poll_read(cx, &mut few))?;
+                    *left -= few.filled().len();
+                    buf.put_slice(few.filled());
+                    return Poll::Ready(Ok(()));
+                }
+                Seat::Waiting { seating, look } => {
+                    if let Poll::Ready(seat) = seating.as_mut().poll(cx) {
+                        let seat = seat.map_err(|_| io::ErrorKind::ConnectionAborted)?;
+                        self.line.is_seated();
+                        self.seat = Seat::Taken { _seat: seat };
+                        continue;
+                    }
+                    ready!(look.as_mut().poll(cx));
+                    look.as_mut().reset(Instant::now() + LOOK);
+                    self.crowd.free_a_seat();
+                    self.lives(cx)?;
+                }
+                Seat::Taken { .. } => return Pin::new(&mut self.stream).poll_read(cx, buf),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("stream", &self.stream).field("line", &self.line).finish_non_exhaustive()
     }
 }
 
@@ -61,7 +119,7 @@ impl AsyncRead for Caller {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.lives(cx)?;
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = self.read(cx, buf);
         let Some((come, patience)) = &mut self.waiting else { return polled };
         *come += buf.filled().len() - before;
         if *come >= PREFACE {

@@ -18,6 +18,9 @@ use super::crowd::Crowd;
 /// is that there are no file descriptors left, and then the next attempt would fail at once, for ever.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long to wait for one that is being ended to give its descriptor back.
+const BREATH: Duration = Duration::from_millis(1);
+
 /// The connections of a socket. Never ends and never fails.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -64,8 +67,8 @@ impl Stream for Incoming {
                         tracing::warn!(%error, "cannot accept a connection; trying on");
                     }
                     // Descriptors may be what is missing: whoever is here for nothing has one.
-                    self.crowd.send_one_away();
-                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                    let pause = if self.crowd.send_one_away() { BREATH } else { PAUSE };
+                    self.pause = Some(Box::pin(sleep(pause)));
                 }
             }
         }

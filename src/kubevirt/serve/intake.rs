@@ -15,7 +15,7 @@ use tower_layer::Layer;
 
 use super::budget::Budget;
 use super::call::Call;
-use super::crowd::Line;
+use super::line::Line;
 use super::received::Received;
 use super::status::is_ours;
 use super::unread::Unread;
@@ -57,6 +57,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let line = parts.extensions.get::<Arc<Line>>().cloned().unwrap_or_default();
+        line.call();
         let call = Arc::new(Call::new(parts.uri.clone(), line));
         parts.extensions.insert(Arc::clone(&call));
         let body = Body::new(Received::new(body, Arc::clone(&call), self.budget.clone()));

@@ -13,6 +13,7 @@ mod farewell;
 mod incoming;
 mod info;
 mod intake;
+mod line;
 pub mod log;
 mod name;
 mod plugin;

@@ -141,9 +141,14 @@ impl HttpBody for Received {
                 Stage::Head(_) | Stage::Message(_) => {
                     let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
                         // A message that is there needs no more time: what is still awaited is only the end.
-                        let is_late =
-                            !matches!(this.stage, Stage::Message(0)) && this.until.as_mut().poll(cx).is_ready();
-                        return if is_late { this.end(&Unread::Slow { after: PATIENCE }) } else { Poll::Pending };
+                        if matches!(this.stage, Stage::Message(0)) || this.until.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                        if this.call.line().is_kept_waiting() {
+                            this.until.as_mut().reset(Instant::now() + PATIENCE);
+                            continue;
+                        }
+                        return this.end(&Unread::Slow { after: PATIENCE });
                     };
                     let mut piece = match frame {
                         Some(Ok(frame)) => match frame.into_data() {
