@@ -88,7 +88,12 @@ impl Drop for Pod {
 /// A call as virt-launcher makes it, for the VM of the example.
 fn request(domain: impl Into<Vec<u8>>, context: Option<&str>) -> MutateDomainRequest {
     let sidecar_context = context.map(|context| SidecarContext { invocation_context: context.to_owned() });
-    MutateDomainRequest { domain_type: "libvirt".to_owned(), domain: domain.into().into(), vmi: vmi().into(), sidecar_context }
+    MutateDomainRequest {
+        domain_type: "libvirt".to_owned(),
+        domain: domain.into().into(),
+        vmi: vmi().into(),
+        sidecar_context,
+    }
 }
 
 fn vmi() -> Vec<u8> {
