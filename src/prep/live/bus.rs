@@ -261,3 +261,6 @@ enum Received {
     Signal { member: String, body: Body },
     Other,
 }
+
+#[cfg(test)]
+mod tests;

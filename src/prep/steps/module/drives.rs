@@ -143,3 +143,46 @@ fn resolved(root: &Root, link: &Path) -> Result<Option<PathBuf>, Trouble> {
 fn last(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn every_device_of_every_driver_is_found_by_its_links() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: &str| tree.path().join(path);
+        let devices = ["sys/devices/pci0000:00/0000:00:04.0/virtio1", "sys/devices/pci0000:00/0000:00:05.0"];
+        for folder in
+            devices.into_iter().chain(["sys/module/x/drivers", "sys/bus/pci/drivers/x", "sys/bus/virtio/drivers/x"])
+        {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        symlink("../../../bus/pci/drivers/x", at("sys/module/x/drivers/pci:x")).unwrap();
+        symlink("../../../bus/virtio/drivers/x", at("sys/module/x/drivers/virtio:x")).unwrap();
+        symlink("../../../../devices/pci0000:00/0000:00:05.0", at("sys/bus/pci/drivers/x/0000:00:05.0")).unwrap();
+        symlink("../../../../module/x", at("sys/bus/pci/drivers/x/module")).unwrap();
+        std::fs::write(at("sys/bus/pci/drivers/x/bind"), "").unwrap();
+        symlink("../../../../devices/pci0000:00/0000:00:04.0/virtio1", at("sys/bus/virtio/drivers/x/virtio1")).unwrap();
+        let root = Root::new(tree.path());
+        assert_eq!(bound(&root, "x").unwrap(), [devices[1], devices[0]].map(PathBuf::from));
+        assert!(anything(&root, "x").unwrap() && !anything(&root, "y").unwrap());
+    }
+
+    #[test]
+    fn what_is_needed_by_another_device_of_the_controller_is_not_ours() {
+        let tree = tempfile::tempdir().unwrap();
+        let stick = "sys/devices/pci0000:00/0000:00:05.0/usb1/1-1/1-1:1.0";
+        let class = tree.path().join("sys/class/block");
+        std::fs::create_dir_all(&class).unwrap();
+        symlink(format!("../../devices/{}/block/sda", &stick["sys/devices/".len()..]), class.join("sda")).unwrap();
+        symlink("../../devices/virtual/nvme-subsystem/nvme0n1", class.join("nvme0n1")).unwrap();
+        let root = Root::new(tree.path());
+        assert!(beneath(&root, Path::new(stick), "block", "sda"));
+        assert!(!beneath(&root, Path::new("sys/devices/pci0000:00/0000:00:05.0/usb1/1-2"), "block", "sda"));
+        // Which controllers are beneath a disk with several paths is not in its own path.
+        assert!(beneath(&root, Path::new("sys/devices/pci0000:00/0000:00:06.0"), "block", "nvme0n1"));
+    }
+}
