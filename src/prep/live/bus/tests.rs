@@ -109,6 +109,19 @@ fn systemd_itself_is_called_without_a_destination() {
     assert_eq!(calls[0].windows(20).filter(|window| window == b"org.freedesktop.DBus").count(), 1);
 }
 
+#[test]
+fn a_list_of_arguments_is_no_structure() {
+    let method = Method { signature: "ssa(sv)a(sa(sv))", ..method("StartTransientUnit", "") };
+    let head = head(method, true, 7, 0);
+    assert_eq!(head.len() % 8, 0);
+    let wanted = b"\x08\x01g\0\x10ssa(sv)a(sa(sv))\0";
+    assert!(head.windows(wanted.len()).any(|window| window == wanted));
+    let head = Data::new(head, Context::new(LE, 0));
+    let parsed: (Header<'_>, usize) = head.deserialize().unwrap();
+    let (_, kind, _, _, body, serial, fields) = parsed.0;
+    assert_eq!((kind, body, serial, fields.len()), (CALL, 0, 7, 5));
+}
+
 /// What is made of an answer to the first call.
 fn outcome(answer: &[u8]) -> BusError {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
