@@ -137,6 +137,9 @@ pub struct Status {
 /// `node recover`.
 #[derive(Debug, Args)]
 pub struct Recover {
+    /// Configuration: what was begun is finished only if it still is allowed.
+    #[command(flatten)]
+    pub configuration: Configuration,
     /// Where.
     #[command(flatten)]
     pub place: Place,
@@ -157,6 +160,9 @@ pub struct Inspect {
     /// The root of the host: / on the node itself, or a captured tree
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
+    /// Where what was changed is written down, to say whom a device belongs to [default: /var/lib/virt-tailor of the node itself]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Print everything as JSON
     #[arg(long)]
     pub json: bool,

@@ -57,7 +57,7 @@ impl Shim {
                 let data = self.needed("--cloud-init", given.cloud_init)?;
                 let merged = hook.cloud_init(&vmi, Brought { no_cloud: &[], data: &data }).answer?;
                 for note in &merged.notes {
-                    eprintln!("note: {note}");
+                    tell(format_args!("note: {note}"));
                 }
                 output::write(&merged.data, None)
             }

@@ -1,6 +1,7 @@
 //! Who draws on what: virtual terminals, framebuffers, DRM cards, and the consoles of the kernel.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use super::attribute;
 use super::error::HostError;
 use super::framebuffer::{FirmwareFramebuffer, claimed_memory};
 use super::pci::Pci;
+use super::place::{functions_on, resolve};
 use super::root::Root;
 use super::values;
 use crate::base::PciAddress;
@@ -80,6 +82,10 @@ pub struct Console {
     pub enabled: bool,
     /// Whether it is what `/dev/console` is (flag `C`).
     pub preferred: bool,
+    /// Whether one can log in there: it has a terminal, other than what only keeps messages (pstore, netconsole) or drops them (ttynull).
+    pub terminal: bool,
+    /// The PCI functions on the way to it; empty where it says nothing of that (displays, a hypervisor's console).
+    pub functions: Vec<PciAddress>,
 }
 
 impl Console {
@@ -102,7 +108,7 @@ impl Display {
             firmware_framebuffers: FirmwareFramebuffer::read_all(root, &cards, &claimed_memory(root))?,
             framebuffers: attribute::value(root, "proc/fb", framebuffers).unwrap_or_default(),
             cards,
-            consoles: attribute::value(root, "proc/consoles", consoles).unwrap_or_default(),
+            consoles: console_lines(root)?,
             active: attribute::text(root, "sys/class/tty/console/active")
                 .map(|text| text.split_ascii_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
@@ -170,12 +176,25 @@ fn framebuffers(text: &str) -> Option<BTreeMap<u32, String>> {
     text.lines().map(line).collect()
 }
 
-/// The lines `ttyS0  -W- (EC  p a)    4:64`.
+/// The consoles, with where they are.
+fn console_lines(root: &Root) -> Result<Vec<Console>, HostError> {
+    let mut found = attribute::value(root, "proc/consoles", consoles).unwrap_or_default();
+    for console in &mut found {
+        if let Some(folder) = resolve(root, &Path::new("sys/class/tty").join(&console.name))? {
+            console.functions = functions_on(&folder);
+        }
+    }
+    Ok(found)
+}
+
+/// The lines `ttyS0  -W- (EC  p a)    4:64`; what has no terminal has no number.
 fn consoles(text: &str) -> Option<Vec<Console>> {
     let line = |line: &str| {
         let name = line.split_ascii_whitespace().next()?.to_owned();
-        let flags = line.split_once('(')?.1.split_once(')')?.0;
-        Some(Console { name, enabled: flags.contains('E'), preferred: flags.contains('C') })
+        let (flags, number) = line.split_once('(')?.1.split_once(')')?;
+        let terminal = !number.trim().is_empty() && !name.starts_with("ttynull");
+        let (enabled, preferred) = (flags.contains('E'), flags.contains('C'));
+        Some(Console { name, enabled, preferred, terminal, functions: Vec::new() })
     };
     text.lines().map(line).collect()
 }

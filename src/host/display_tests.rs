@@ -99,8 +99,9 @@ fn terminals_cards_and_consoles() {
         .file("proc/fb", "0 EFI VGA\n1 nouveaudrmfb\n")
         .file(
             "proc/consoles",
-            "tty0                 -WU (EC  p  )    4:2\nttyS0                -W- (E   p a)    4:64\n",
+            "tty0                 -WU (EC  p  )    4:2\nttyS0                -W- (E   p a)    4:64\npstore-1             -W- (E   p  )\nttynull0             --- (E      )  240:0\n",
         )
+        .link("sys/class/tty/ttyS0", "../../devices/pci0000:00/0000:00:16.3/0000:00:16.3:0/0000:00:16.3:0.0/tty/ttyS0")
         .file("sys/class/tty/console/active", "tty0 ttyS0\n");
     let (display, _) = read(&tree);
     let seen: Vec<_> =
@@ -112,7 +113,11 @@ fn terminals_cards_and_consoles() {
     assert_eq!(display.firmware_framebuffers[0].card.as_deref(), Some("card1"));
     assert_eq!(display.framebuffers[&1], "nouveaudrmfb");
     let consoles: Vec<_> = display.consoles.iter().map(|console| (console.is_display(), console.preferred)).collect();
-    assert_eq!(consoles, [(true, true), (false, false)]);
+    assert_eq!(consoles[..2], [(true, true), (false, false)]);
+    let terminals: Vec<_> = display.consoles.iter().map(|console| console.terminal).collect();
+    assert_eq!(terminals, [true, true, false, false]);
+    assert_eq!(display.consoles[1].functions, ["0000:00:16.3".parse().unwrap()]);
+    assert!(display.consoles[0].functions.is_empty());
     assert_eq!(display.active, ["tty0", "ttyS0"]);
 }
 

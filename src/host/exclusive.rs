@@ -1,11 +1,13 @@
 //! Whether anybody holds a block device: the kernel's own answer.
 
+use std::fs::File;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
 
+use super::device::DevT;
 use super::error::HostError;
 use super::folder::read_error;
 
@@ -21,6 +23,17 @@ pub enum Hold {
     NoMedium,
 }
 
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours for as long as this file is open.
+    Free(File),
+    /// As [`Hold::Busy`].
+    Busy,
+    /// As [`Hold::NoMedium`].
+    NoMedium,
+}
+
 /// Asks for a block device exclusively and gives it back at once. Without O_CREAT, O_EXCL on a block device means the exclusive claim
 /// that file systems, swap, dm, md and ZFS make (open(2); kernel: block/bdev.c, bd_prepare_to_claim).
 ///
@@ -31,20 +44,44 @@ pub enum Hold {
 ///
 /// [`HostError::Read`]: there is no such device, or the system refused. [`HostError::Shape`]: this is no block device.
 pub fn exclusive(device: &Path) -> Result<Hold, HostError> {
+    Ok(match open_exclusively(device, None)? {
+        Claim::Free(_) => Hold::Free,
+        Claim::Busy => Hold::Busy,
+        Claim::NoMedium => Hold::NoMedium,
+    })
+}
+
+/// The same, and keeps it for reading; the file has to be that of the device of this number, whatever its name.
+///
+/// # Errors
+///
+/// As for [`exclusive`], and [`HostError::Shape`] if it is another device.
+pub fn claim(device: &Path, number: DevT) -> Result<Claim, HostError> {
+    open_exclusively(device, Some(number))
+}
+
+fn open_exclusively(device: &Path, number: Option<DevT>) -> Result<Claim, HostError> {
     let failure = |source: Errno| read_error(device, source.into());
-    let no_block_device = || HostError::Shape { path: device.to_owned(), expected: "a block device" };
+    let no_block_device = |expected| HostError::Shape { path: device.to_owned(), expected };
+    let check = |data: FileStat| {
+        if SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT != SFlag::S_IFBLK {
+            return Err(no_block_device("a block device"));
+        }
+        let is =
+            |number: DevT| (major(data.st_rdev), minor(data.st_rdev)) == (number.major.into(), number.minor.into());
+        if number.is_none_or(is) { Ok(()) } else { Err(no_block_device("the device of that name in /sys")) }
+    };
     // Looked at first: opening a character device does something.
-    let is_block = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFBLK;
-    if !is_block(nix::sys::stat::stat(device).map_err(failure)?.st_mode) {
-        return Err(no_block_device());
-    }
+    check(nix::sys::stat::stat(device).map_err(failure)?)?;
     let flags = OFlag::O_RDONLY | OFlag::O_EXCL | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     match open(device, flags, Mode::empty()) {
-        // The name may mean something else by now.
-        Ok(file) if is_block(fstat(&file).map_err(failure)?.st_mode) => Ok(Hold::Free),
-        Ok(_) => Err(no_block_device()),
-        Err(Errno::EBUSY) => Ok(Hold::Busy),
-        Err(Errno::ENOMEDIUM) => Ok(Hold::NoMedium),
+        Ok(file) => {
+            // The name may mean something else by now.
+            check(fstat(&file).map_err(failure)?)?;
+            Ok(Claim::Free(file.into()))
+        }
+        Err(Errno::EBUSY) => Ok(Claim::Busy),
+        Err(Errno::ENOMEDIUM) => Ok(Claim::NoMedium),
         Err(source) => Err(failure(source)),
     }
 }

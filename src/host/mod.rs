@@ -39,7 +39,7 @@ mod root;
 pub mod signature;
 mod sysfs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topology;
 #[cfg(test)]
 mod topology_tests;
@@ -47,13 +47,15 @@ mod units;
 pub mod usb;
 mod values;
 mod variant;
+mod vfio;
+mod virtio;
 
 pub use acpi::AcpiTables;
 pub use cpuset::CpuSet;
 pub use device::{DevT, DeviceNode, NodeKind};
 pub use display::{Console, Display, Parent, VtConsole, VtKind};
 pub use error::HostError;
-pub use exclusive::{Hold, exclusive};
+pub use exclusive::{Claim, Hold, claim, exclusive};
 pub use facts::{Bar, HostFacts, PciFunction};
 pub use framebuffer::{FirmwareFramebuffer, MemoryRange};
 pub use groups::{Group, GroupKind, Groups, RegionKind, ReservedRegion};
@@ -64,7 +66,7 @@ pub use locked::{driver_override, sriov_numvfs};
 pub use machine::Machine;
 pub use mdev::{Mdev, MdevType, Mdevs, NvidiaVgpu, Virtual};
 pub use modules::{Loaded, Module, Modules, Parameter};
-pub use nodes::device_nodes;
+pub use nodes::{device_nodes, mdev_nodes};
 pub use numa::{Cpu, Cpus, HugepagePool, Numa, NumaNode};
 pub use pci::{Pci, PciDevice, Power, Sriov, SubsystemId};
 pub use placement::Place;
@@ -77,3 +79,5 @@ pub use topology::{
 };
 pub use units::{Owner, owner};
 pub use variant::{pci_drivers, vfio_variant};
+pub use vfio::{Availability, Vfio};
+pub use virtio::virtio_drivers;

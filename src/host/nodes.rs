@@ -13,7 +13,7 @@ use crate::base::PciAddress;
 const NVIDIA_MAJOR: u32 = 195;
 
 /// The device files of a function, of everything below it in sysfs (partitions, cards, USB devices on a controller; for a bridge, all
-/// devices behind it), its VFIO group and its VFIO device, and NVIDIA's. Empty if there is no such function.
+/// devices behind it), its VFIO group and its VFIO device, those of its mediated devices, and NVIDIA's. Empty if there is no such function.
 ///
 /// Only the number counts: a container has the same device under any name. Files that several functions share and that belong to none
 /// (`/dev/nvidiactl`, `/dev/snd/seq`, `/dev/vfio/vfio`) are not among them.
@@ -27,17 +27,35 @@ pub fn device_nodes(root: &Root, address: PciAddress) -> Result<Vec<DeviceNode>,
     tops.extend(nvme_subsystems(root, &function)?);
     let mut nodes = BTreeSet::new();
     for top in tops {
-        for folder in folders(root, &top)? {
-            nodes.extend(node(root, &folder)?);
-        }
-    }
-    if let Some(group) = root.link_name(function.join("iommu_group"))?
-        && let Some(folder) = resolve(root, &Path::new("sys/class/vfio").join(group))?
-    {
-        nodes.extend(node(root, &folder)?);
+        nodes.extend(below(root, &top)?);
     }
     nodes.extend(nvidia(root, address)?);
     Ok(nodes.into_iter().collect())
+}
+
+/// The device files of one mediated device: its VFIO group and its VFIO device. Empty if there is none of this UUID.
+///
+/// # Errors
+///
+/// As for [`device_nodes`].
+pub fn mdev_nodes(root: &Root, uuid: &str) -> Result<Vec<DeviceNode>, HostError> {
+    let Some(folder) = resolve(root, &Path::new("sys/bus/mdev/devices").join(uuid))? else { return Ok(Vec::new()) };
+    Ok(below(root, &folder)?.into_iter().collect())
+}
+
+/// The device files of everything below a folder, and of the VFIO groups of what is there.
+fn below(root: &Root, top: &Path) -> Result<BTreeSet<DeviceNode>, HostError> {
+    let mut nodes = BTreeSet::new();
+    for folder in folders(root, top)? {
+        nodes.extend(node(root, &folder)?);
+        // The function's own group, and those of mediated devices below it.
+        if let Some(group) = root.link_name(folder.join("iommu_group"))?
+            && let Some(group) = resolve(root, &Path::new("sys/class/vfio").join(group))?
+        {
+            nodes.extend(node(root, &group)?);
+        }
+    }
+    Ok(nodes)
 }
 
 /// The device file whose entry in sysfs a folder is, if it has one.

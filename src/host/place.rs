@@ -31,9 +31,13 @@ pub(super) fn functions_on(path: &Path) -> Vec<PciAddress> {
     path.components().filter_map(|part| part.as_os_str().to_str()?.parse().ok()).collect()
 }
 
-/// The folder of a PCI function; `None` if there is no such function.
+/// The folder of a PCI function; `None` if there is no such function. In a captured tree of plain folders it is the entry itself.
 pub(super) fn function_folder(root: &Root, address: PciAddress) -> Result<Option<PathBuf>, HostError> {
-    resolve(root, &Path::new("sys/bus/pci/devices").join(address.to_string()))
+    let entry = Path::new("sys/bus/pci/devices").join(address.to_string());
+    if std::fs::symlink_metadata(root.path(&entry)).is_ok_and(|data| data.is_dir()) {
+        return Ok(Some(entry));
+    }
+    resolve(root, &entry)
 }
 
 /// Every folder from `top` downwards, itself included, without following links. Sorted.

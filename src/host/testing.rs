@@ -6,37 +6,37 @@ use std::os::unix::fs::symlink;
 use super::root::Root;
 
 /// A machine that is removed when the value is dropped.
-pub(super) struct Tree(tempfile::TempDir);
+pub(crate) struct Tree(tempfile::TempDir);
 
 impl Tree {
     /// A machine with an empty `sys`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sys")).unwrap();
         Self(folder)
     }
 
     /// One more file, with its folders.
-    pub(super) fn file(self, path: &str, text: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, path: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.place(path);
         fs::write(path, text).unwrap();
         self
     }
 
     /// One more link, to anywhere.
-    pub(super) fn link(self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
         symlink(target, self.place(path)).unwrap();
         self
     }
 
     /// One more folder.
-    pub(super) fn folder(self, path: &str) -> Self {
+    pub(crate) fn folder(self, path: &str) -> Self {
         fs::create_dir_all(self.place(path)).unwrap();
         self
     }
 
     /// A PCI function below a parent (`pci0000:00` or `pci0000:00/0000:00:01.0`), with what every function has. `class` is `0x030000`.
-    pub(super) fn pci(self, parent: &str, address: &str, class: &str, header_type: u8) -> Self {
+    pub(crate) fn pci(self, parent: &str, address: &str, class: &str, header_type: u8) -> Self {
         let folder = format!("sys/devices/{parent}/{address}");
         let mut config = [0u8; 64];
         config[0] = 0x86;
@@ -50,7 +50,7 @@ impl Tree {
     }
 
     /// Puts a function into an IOMMU group.
-    pub(super) fn group(self, group: u32, parent: &str, address: &str) -> Self {
+    pub(crate) fn group(self, group: u32, parent: &str, address: &str) -> Self {
         let folder = format!("sys/kernel/iommu_groups/{group}/devices/{address}");
         let target = format!("../../../../devices/{parent}/{address}");
         self.link(&folder, &target)
@@ -58,7 +58,7 @@ impl Tree {
     }
 
     /// Its root.
-    pub(super) fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         Root::new(self.0.path())
     }
 

@@ -1,11 +1,13 @@
 //! What every kind of step can say of itself.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::action::Action;
+use super::hand::OBSERVE_WITHIN;
 use super::steps::CpuSet;
 use super::trouble::Trouble;
 use crate::base::PciAddress;
@@ -21,6 +23,16 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
 
     /// What it changes, so that two owners who want the same meet.
     fn effect(&self) -> Effect;
+
+    /// Whether this only looks, and refuses or not: it has no moves, changes nothing, and is not written down.
+    fn is_check(&self) -> bool {
+        false
+    }
+
+    /// How long [`Kind::observe`] may take before whoever does it is given up.
+    fn observe_within(&self) -> Duration {
+        OBSERVE_WITHIN
+    }
 
     /// Reads today's state. Runs in the expendable process: this may touch attributes that take a device's lock.
     ///

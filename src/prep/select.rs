@@ -4,7 +4,7 @@ use crate::base::PciAddress;
 use crate::config::node::{Resource, Selector};
 use crate::host::PciDevice;
 
-use super::guard::Site;
+use super::guard::{Site, stays};
 
 /// The endpoints that a resource's selector means, by address: of a resource of virtual functions, the physical functions that make
 /// them; of mediated devices and vGPUs, their parents. Virtual functions are never selected by what they have in common with others: they
@@ -20,8 +20,11 @@ fn matches(site: &Site, selector: &Selector, device: &PciDevice) -> bool {
     if device.is_vf() && selector.addresses.is_empty() && selector.device.is_none() {
         return false;
     }
-    let serial =
-        |wanted: &String| site.blocks.disks(device.address()).iter().any(|disk| disk.serial.as_ref() == Some(wanted));
+    let serial = |wanted: &String| has_disk(site, device.address(), wanted);
+    // What never goes is not offered; who names one by address is told why.
+    if stays(device).is_some() && selector.addresses.is_empty() {
+        return false;
+    }
     selector.vendor.is_none_or(|id| id.0 == function.vendor)
         && selector.device.is_none_or(|id| id.0 == function.device)
         && selector.subsystem.is_none_or(|wanted| {
@@ -31,4 +34,14 @@ fn matches(site: &Site, selector: &Selector, device: &PciDevice) -> bool {
         && (selector.addresses.is_empty() || selector.addresses.contains(&device.address()))
         && selector.serial.as_ref().is_none_or(serial)
         && selector.numa.is_none_or(|node| function.numa_node == Some(u32::from(node)))
+}
+
+/// Whether a disk with this serial number hangs on a function itself, not on one behind it (Intel VMD has functions behind it).
+pub(super) fn has_disk(site: &Site, address: PciAddress, serial: &str) -> bool {
+    let behind = |other: &PciAddress| {
+        let place = site.pci.get(*other).and_then(|other| other.place.as_ref());
+        place.is_some_and(|place| place.upstream.contains(&address))
+    };
+    let disks = site.blocks.disks(address);
+    disks.iter().any(|disk| disk.serial.as_deref() == Some(serial) && !disk.functions.iter().any(behind))
 }

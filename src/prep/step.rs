@@ -1,11 +1,13 @@
 //! Every power this program has over a node.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::kind::{Effect, Kind, Reached};
 use super::steps::{
-    AddHugepages, AllowOvercommit, Bind, IsolateCpus, LoadModule, MakeMdev, MakeVfs, MoveIrqs, PinPower,
+    AddHugepages, AllowOvercommit, Bind, CheckDisks, IsolateCpus, LoadModule, MakeMdev, MakeVfs, MoveIrqs, PinPower,
     ReleaseConsoles, ReleaseFramebuffer, SetMemlock, SetParameter, SetResetMethods, SetVf, SetVgpu, StopService,
     SwapModule, UnloadModule,
 };
@@ -38,6 +40,16 @@ macro_rules! kinds {
             /// What it changes.
             pub fn effect(&self) -> Effect {
                 match self { $(Self::$name(step) => step.effect(),)* }
+            }
+
+            /// Whether it only looks. See [`Kind::is_check`].
+            pub fn is_check(&self) -> bool {
+                match self { $(Self::$name(step) => step.is_check(),)* }
+            }
+
+            /// How long an observation may take. See [`Kind::observe_within`].
+            pub fn observe_within(&self) -> Duration {
+                match self { $(Self::$name(step) => step.observe_within(),)* }
             }
 
             /// Today's state. See [`Kind::observe`].
@@ -161,6 +173,8 @@ kinds! {
     IsolateCpus,
     /// Keep interrupts off CPUs.
     MoveIrqs,
+    /// See that disks are idle and empty.
+    CheckDisks,
 }
 
 impl Step {

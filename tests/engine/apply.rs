@@ -1,7 +1,9 @@
 //! Making a plan.
 
+use virt_tailor::prep::Step;
 use virt_tailor::prep::engine::{Applied, EngineError, How};
 use virt_tailor::prep::journal::HoldingPhase;
+use virt_tailor::prep::steps::CheckDisks;
 
 use crate::model::{Fault, Model};
 use crate::{AUDIO, GPU, NIC, bind, engine, gpu, owner, pin, quiet, reasons, request};
@@ -128,4 +130,45 @@ fn a_plan_shows_every_write_and_makes_none() {
     assert_eq!(planned, made);
     let again = engine.plan(&gpu("vm")).unwrap();
     assert!(again.steps.iter().all(|step| step.how == How::Already), "{again:?}");
+}
+
+fn check(address: &str) -> Step {
+    Step::CheckDisks(CheckDisks { address: address.parse().unwrap(), may_hold_data: false })
+}
+
+#[test]
+fn a_look_is_not_written_down() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    let request = request("vm", "IOMMU group 2", &[NIC], vec![pin(NIC), check(NIC), bind(NIC)]);
+    engine.apply(&request, &mut quiet).unwrap();
+    let steps: Vec<String> = engine.ledger().records.values().map(|record| record.step.describe()).collect();
+    assert_eq!(steps, ["keep 0000:02:00.0 awake", "bind 0000:02:00.0 to vfio-pci"]);
+    // Asked again, and undone, it is in nobody's way.
+    assert!(!engine.apply(&request, &mut quiet).unwrap().changed);
+    engine.undo(&owner("vm"), &mut quiet).unwrap();
+    assert!(engine.ledger().is_empty());
+}
+
+#[test]
+fn what_a_look_refuses_is_refused_before_anything_is_done() {
+    let (model, state) = (Model::new(), crate::state());
+    // A disk whose device file cannot be opened: whether it is in use is not known.
+    let sys = model.root().path("sys");
+    let disk = sys.join("devices/pci0000:00").join(NIC).join("nvme/nvme0/nvme0n1");
+    std::fs::create_dir_all(&disk).unwrap();
+    std::fs::write(disk.join("dev"), "259:0\n").unwrap();
+    std::fs::write(disk.join("size"), "2048\n").unwrap();
+    std::fs::create_dir_all(sys.join("class/block")).unwrap();
+    let link = format!("../../devices/pci0000:00/{NIC}/nvme/nvme0/nvme0n1");
+    std::os::unix::fs::symlink(link, sys.join("class/block/nvme0n1")).unwrap();
+    let before = model.picture();
+    let engine = engine(&model, state.path());
+    let request = request("vm", "IOMMU group 2", &[NIC], vec![pin(NIC), check(NIC), bind(NIC)]);
+    let words =
+        format!("cannot read {}: No such file or directory (os error 2)", model.root().path("dev/nvme0n1").display());
+    assert_eq!(engine.plan(&request).unwrap().refused, std::slice::from_ref(&words));
+    assert_eq!(reasons(engine.apply(&request, &mut quiet).unwrap_err()), [words]);
+    assert_eq!((model.writes(), model.picture()), (Vec::new(), before));
+    assert!(engine.ledger().is_empty());
 }

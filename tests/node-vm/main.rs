@@ -16,6 +16,9 @@
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
+//! | [`guards`] | scenarios: what is not taken from a node |
+//! | [`inspect`] | scenarios: what `node inspect` says of such machines |
+//! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
 //! everything takes long on a busy machine: wait for what happens, never for a time.
@@ -24,6 +27,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "all of this is test code; clippy.toml exempts only test functions themselves"
 )]
 // Scenarios come and go; what one of them alone needs stays.
@@ -31,11 +35,14 @@
 
 mod binary;
 mod bind;
+mod crash;
 mod device;
 mod displays;
 mod firmware;
+mod guards;
 mod hands;
 mod hung;
+mod inspect;
 mod iommu;
 mod kernel;
 mod limits;
@@ -47,6 +54,7 @@ mod qmp;
 mod services;
 mod shares;
 mod smoke;
+mod stuck;
 mod systemd;
 mod virtual_functions;
 mod vm;

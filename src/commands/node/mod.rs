@@ -2,6 +2,7 @@
 
 mod apply;
 mod hand;
+mod inspect;
 mod plan;
 mod recover;
 mod session;
@@ -17,7 +18,7 @@ use super::Failure;
 /// Runs one of the node's commands.
 pub(super) fn run(node: &Node) -> Result<(), Failure> {
     match &node.command {
-        NodeCommand::Inspect(_args) => Ok(()),
+        NodeCommand::Inspect(args) => inspect::run(args),
         NodeCommand::Plan(args) => plan::run(args),
         NodeCommand::Apply(args) => apply::run(args),
         NodeCommand::Undo(args) => undo::run(args),

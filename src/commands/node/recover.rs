@@ -1,5 +1,7 @@
 //! `virt-tailor node recover`: after a crash.
 
+use std::io::ErrorKind;
+
 use serde_json::json;
 
 use crate::cli::node::Recover;
@@ -7,16 +9,21 @@ use crate::commands::{Failure, output};
 use crate::config::node::Effective;
 use crate::prep::engine::Recovered;
 
-use super::session::Session;
+use super::session::{Session, configuration};
 use super::show;
 
 /// Finishes or undoes what was cut short.
 pub(super) fn run(args: &Recover) -> Result<(), Failure> {
     let session = Session::at(&args.place)?;
-    let engine = session.engine(Effective::default())?;
+    // Undoing needs none; without one nothing is finished.
+    let config = match configuration(&args.configuration, &session.root) {
+        Err(Failure::Read { error, .. }) if error.kind() == ErrorKind::NotFound => Effective::default(),
+        other => other?,
+    };
+    let engine = session.engine(config)?;
     let guard = engine.guard();
     let recovered =
-        engine.recover(&|holding| Ok(!guard.held(&holding.request.devices)?.is_empty()), &mut show::progress)?;
+        engine.recover(&|holding| Ok(!guard.users_of(&holding.request)?.is_empty()), &mut show::progress)?;
     let open: Vec<String> = recovered
         .iter()
         .filter_map(|one| match one {

@@ -45,10 +45,7 @@ impl Session {
 
     /// Who does what must not be done by ourselves.
     pub(super) fn workshop(&self) -> Workshop {
-        let root = self.root.folder().display().to_string();
-        let arguments = ["node", "hand", "--root", &root].map(str::to_owned);
-        // This very program, even if its file has been replaced meanwhile.
-        Workshop::new("/proc/self/exe", arguments, Root::new("/"))
+        workshop(&self.root)
     }
 
     /// The engine; says what an earlier boot or a crash has left.
@@ -68,6 +65,14 @@ impl Session {
         }
         Ok(engine)
     }
+}
+
+/// Who touches the machine at this root, so that nobody else can be caught in it.
+pub(super) fn workshop(root: &Root) -> Workshop {
+    let root = root.folder().display().to_string();
+    let arguments = ["node", "hand", "--root", &root].map(str::to_owned);
+    // This very program, even if its file has been replaced meanwhile.
+    Workshop::new("/proc/self/exe", arguments, Root::new("/"))
 }
 
 /// The part of a NodeConfig that concerns this node.

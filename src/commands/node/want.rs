@@ -1,13 +1,13 @@
 //! From what is asked on the command line to a request.
 
-use crate::base::{PciAddress, did_you_mean};
+use crate::base::did_you_mean;
 use crate::cli::node::Want;
 use crate::commands::Failure;
 use crate::config::node::{Effective, Resource};
 use crate::host::Root;
-use crate::prep::guard::{Allowance, Site, Unit};
+use crate::prep::Compiler;
+use crate::prep::guard::Site;
 use crate::prep::journal::{Ledger, Request};
-use crate::prep::{compile, selected};
 
 /// The request for a resource: what its owner has already, or the device that was named, or the first that can be handed over.
 pub(super) fn request(want: &Want, config: &Effective, root: &Root, ledger: &Ledger) -> Result<Request, Failure> {
@@ -19,12 +19,12 @@ pub(super) fn request(want: &Want, config: &Effective, root: &Root, ledger: &Led
         return Ok(holding.request.clone());
     }
     let site = Site::read(root)?;
+    let compiler = Compiler { site: &site, root, config, ledger };
     let device = match want.device {
         Some(device) => device,
-        None => choose(config, resource, &site, ledger)?,
+        None => compiler.choose(resource).map_err(Failure::NodeRefused)?,
     };
-    compile(&site, root, config, resource, device, &want.owner)
-        .map_err(|reasons| Failure::NodeRequest(reasons.join("; ")))
+    compiler.request(resource, device, &want.owner).map_err(Failure::NodeRefused)
 }
 
 fn resource<'a>(config: &'a Effective, name: &str) -> Result<&'a Resource, Failure> {
@@ -35,26 +35,4 @@ fn resource<'a>(config: &'a Effective, name: &str) -> Result<&'a Resource, Failu
             did_you_mean(name, names)
         ))
     })
-}
-
-/// The first device of a resource that nobody has and nothing keeps here.
-fn choose(config: &Effective, resource: &Resource, site: &Site, ledger: &Ledger) -> Result<PciAddress, Failure> {
-    let devices = selected(site, resource);
-    if devices.is_empty() {
-        return Err(Failure::NodeRequest(format!("no device of this node is what {} selects", resource.name.as_str())));
-    }
-    let mut reasons = Vec::new();
-    for device in &devices {
-        let taken = ledger.holdings.iter().find(|(_, holding)| holding.request.devices.contains(device));
-        if let Some((owner, _)) = taken {
-            reasons.push(format!("{device} belongs to {owner}"));
-            continue;
-        }
-        let unit = Unit::of(site, *device, Allowance { resource: Some(resource), config });
-        match unit.refusals.first() {
-            None => return Ok(*device),
-            Some(reason) => reasons.push(reason.clone()),
-        }
-    }
-    Err(Failure::NodeRefused(reasons))
 }

@@ -77,6 +77,11 @@ impl Blocks {
     }
 }
 
+/// A path as text: what is not UTF-8 in it must not keep everything else from being said.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
 /// The file systems of several devices that are mounted: they are in sysfs only for so long (kernel: fs/btrfs/sysfs.c, fs/bcachefs/sysfs.c).
 fn pooled(root: &Root) -> Result<Vec<Pooled>, HostError> {
     let mut found = Vec::new();

@@ -18,6 +18,7 @@ use super::dm::Dm;
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
     /// Where, as a process of that namespace sees it.
+    #[serde(serialize_with = "super::lossy")]
     pub at: PathBuf,
     /// Type of the file system.
     pub fs: String,

@@ -13,6 +13,7 @@ use super::mount::{Mount, devices_of, named};
 #[serde(rename_all = "camelCase")]
 pub struct Swap {
     /// The device or the file.
+    #[serde(serialize_with = "super::lossy")]
     pub path: PathBuf,
     /// The devices it stands on, by name; of a file those of its file system. Empty if that is not known.
     pub devices: Vec<String>,

@@ -71,6 +71,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         }
         let mut hand = self.hands.hire()?;
         if before.is_none() {
+            self.check(&mut hand, request)?;
             self.append(Event::Began { request: request.clone() })?;
         }
         let mut applied = Applied::default();
@@ -94,6 +95,22 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         Ok(applied)
     }
 
+    /// What only looks, before anything is changed; each looks again at its place among the steps.
+    fn check(&self, hand: &mut H::Hand, request: &Request) -> Result<(), EngineError> {
+        let mut reasons = Vec::new();
+        for step in request.steps.iter().filter(|step| step.is_check()) {
+            match hand.observe(step) {
+                Ok(now) => reasons.extend(step.wanted(&now).err().map(|trouble| trouble.message)),
+                Err(HandError::Refused(trouble)) => reasons.push(trouble.message),
+                Err(error) => {
+                    self.quarantine(request, step.effect().lock(), &error)?;
+                    return Err(Trouble::new(error.to_string()).into());
+                }
+            }
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(EngineError::Refused { reasons }) }
+    }
+
     /// Makes one step, or takes part in one that is made.
     fn make(
         &self,
@@ -103,6 +120,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         tell: &mut dyn FnMut(Progress<'_>),
         applied: &mut Applied,
     ) -> Result<(), Failure> {
+        if step.is_check() {
+            step.wanted(&hand.observe(step)?)?;
+            return Ok(());
+        }
         let effect = step.effect();
         // A share of one's own is a record of one's own.
         let additive = effect.sharing == Sharing::Additive;
@@ -120,7 +141,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                     applied.changed = true;
                 }
                 // How much there was to be is no goal any more once others have taken their shares back.
-                let there = || additive || step.reached(&record.wanted, &now) == crate::prep::Reached::Yes;
+                let there = || additive || !matches!(step.reached(&record.wanted, &now), crate::prep::Reached::No(_));
                 if record.phase == RecordPhase::Done && there() {
                     return Ok(());
                 }

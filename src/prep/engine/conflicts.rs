@@ -1,7 +1,8 @@
 //! What other owners have that a request wants. Pure.
 
-use crate::prep::journal::{HoldingPhase, Ledger, RecordPhase, Request};
+use crate::prep::journal::{HoldingPhase, Ledger, Record, RecordPhase, Request};
 use crate::prep::kind::Sharing;
+use crate::prep::step::Step;
 
 /// Reasons why a request cannot be met beside what is held already, a line each; none if it can.
 pub(super) fn conflicts(ledger: &Ledger, request: &Request) -> Vec<String> {
@@ -54,9 +55,35 @@ pub(super) fn conflicts(ledger: &Ledger, request: &Request) -> Vec<String> {
             }
         }
     }
+    taken_from_under(ledger, request, &mut reasons);
     reasons.sort();
     reasons.dedup();
     reasons
+}
+
+/// A function changes hands only if nobody else has anything done on it, nor is anything done on one that somebody else has: virtual
+/// functions and mediated devices go when their physical function goes, whoever has them.
+fn taken_from_under(ledger: &Ledger, request: &Request, reasons: &mut Vec<String>) {
+    let foreign = |record: &&Record| record.owners.iter().any(|owner| *owner != request.owner);
+    // To be kept awake does not bind a function to anybody.
+    let counts = |step: &Step| !matches!(step, Step::PinPower(_));
+    for record in ledger.records.values().filter(foreign).filter(|record| counts(&record.step)) {
+        for step in request.steps.iter().filter(|step| counts(step) && !step.is_check()) {
+            let (theirs, ours) = (record.step.effect(), step.effect());
+            let meet = theirs.device.is_some() && theirs.device == ours.device && theirs.key != ours.key;
+            let moves = matches!(record.step, Step::Bind(_)) || matches!(step, Step::Bind(_));
+            if meet
+                && moves
+                && let Some(owner) = record.owners.iter().find(|owner| **owner != request.owner)
+            {
+                reasons.push(format!(
+                    "{} stands against what {owner} has: {}",
+                    step.describe(),
+                    record.step.describe()
+                ));
+            }
+        }
+    }
 }
 
 /// What hangs.
@@ -68,5 +95,70 @@ fn quarantined(ledger: &Ledger, request: &Request, reasons: &mut Vec<String>) {
             "process {} still hangs in the kernel: {} (for {}); what it touches is left alone until it is gone",
             quarantine.process, quarantine.what, quarantine.owner
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prep::journal::RecordId;
+    use crate::prep::step::StepState;
+    use crate::prep::steps::{Bind, CheckDisks, DisksState, PinPower};
+
+    const PF: &str = "0000:3b:00.0";
+
+    /// Something that is about a function and is not its driver.
+    fn about(function: &str) -> Step {
+        Step::CheckDisks(CheckDisks { address: function.parse().unwrap(), may_hold_data: false })
+    }
+
+    fn bind(function: &str) -> Step {
+        Step::Bind(Bind { address: function.parse().unwrap(), driver: "vfio-pci".to_owned() })
+    }
+
+    fn ledger(owners: &[&str], step: Step) -> Ledger {
+        let nothing = StepState::CheckDisks(DisksState(Vec::new()));
+        let record = Record {
+            step,
+            original: nothing.clone(),
+            wanted: nothing,
+            owners: owners.iter().map(|owner| owner.parse().unwrap()).collect(),
+            phase: RecordPhase::Done,
+            goal: None,
+        };
+        let mut ledger = Ledger::default();
+        ledger.records.insert(RecordId(0), record);
+        ledger
+    }
+
+    fn reasons(ledger: &Ledger, step: Step) -> Vec<String> {
+        let request = Request {
+            owner: "b".parse().unwrap(),
+            purpose: "example.com/nic".to_owned(),
+            devices: Vec::new(),
+            unit: Vec::new(),
+            domain: Vec::new(),
+            steps: vec![step],
+        };
+        conflicts(ledger, &request)
+    }
+
+    #[test]
+    fn nothing_is_taken_from_under_another_owner() {
+        assert_eq!(
+            reasons(&ledger(&["a"], about(PF)), bind(PF)),
+            [
+                "bind 0000:3b:00.0 to vfio-pci stands against what a has: see that the disks of 0000:3b:00.0 are idle and empty"
+            ]
+        );
+        assert_eq!(reasons(&ledger(&["b"], about(PF)), bind(PF)), [""; 0], "it is one's own");
+        assert_eq!(reasons(&ledger(&["a", "b"], about(PF)), bind(PF)).len(), 1, "it is not only one's own");
+        assert_eq!(reasons(&ledger(&["a"], about("0000:3b:00.1")), bind(PF)), [""; 0], "it is about another function");
+    }
+
+    #[test]
+    fn to_be_kept_awake_is_in_nobodys_way() {
+        let pin = Step::PinPower(PinPower { address: PF.parse().unwrap() });
+        assert_eq!(reasons(&ledger(&["a"], pin), bind(PF)), [""; 0]);
     }
 }

@@ -90,7 +90,14 @@ impl Plan {
             refused.extend(guard.before_plan(request)?);
         }
         let mut hand = hands.hire()?;
-        let steps = request.steps.iter().map(|step| planned(ledger, &mut hand, request, step)).collect();
+        let steps: Vec<PlannedStep> =
+            request.steps.iter().map(|step| planned(ledger, &mut hand, request, step)).collect();
+        // What only looks and does not like what it sees stands in the way.
+        for (step, planned) in request.steps.iter().zip(&steps) {
+            if let (true, How::Unknown { why }) = (step.is_check(), &planned.how) {
+                refused.push(why.clone());
+            }
+        }
         Ok(Self { request: request.clone(), refused, steps })
     }
 }

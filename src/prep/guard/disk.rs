@@ -1,33 +1,28 @@
 //! Never a disk that somebody needs.
 
-use serde::{Deserialize, Serialize};
-
 use super::Allowance;
 use super::site::Site;
 use crate::base::PciAddress;
-use crate::host::block::{Use, What};
-
-/// The outcome of looking at one disk or partition itself, right before it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DiskVerdict {
-    /// Its name.
-    pub name: String,
-    /// Whether the kernel gave it exclusively.
-    pub free: bool,
-    /// What it bears, by name: file systems, LVM, LUKS, md, ZFS, Ceph.
-    pub bears: Vec<String>,
-}
+use crate::host::block::{BlockKind, Use, What};
 
 /// Why the disks of a function, or of functions behind it (a USB controller), stay.
 pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {
     let mut refusals = Vec::new();
     let storage = site.pci.get(address).is_some_and(|device| device.function.class >> 16 == 0x01);
     // Two SSDs of one model have the same ids, and only one of them holds the host.
-    if storage && allowance.resource.is_some() && !allowance.names_devices() {
-        refusals.push(format!(
-            "{address} is storage: select it by address or serial, not by what others have in common with it"
-        ));
+    if let (true, Some(resource)) = (storage, allowance.resource) {
+        if !allowance.names(site, address) {
+            refusals.push(format!(
+                "{address} is storage: name it by address or serial, not by what it has in common with others"
+            ));
+        }
+        if let (Some(serial), []) = (&resource.selector.serial, &*resource.selector.addresses)
+            && let Some(other) = foreign_disk(site, address, serial)
+        {
+            refusals.push(format!(
+                "{address} has more than the disk with serial {serial}: {other}; if all are meant, name it by address"
+            ));
+        }
     }
     let mut uses = site.blocks.uses(address);
     uses.sort_by_key(|used| (used.disk.clone(), used.device.clone()));
@@ -60,4 +55,14 @@ fn said(address: PciAddress, used: &Use) -> String {
         What::Held { by } => format!("is held by {by}"),
     };
     format!("disk {on} of {address} {what}")
+}
+
+/// A disk of a controller other than the one whose serial number was given.
+fn foreign_disk<'a>(site: &'a Site, address: PciAddress, serial: &str) -> Option<&'a str> {
+    let disks = site.blocks.disks(address);
+    if !disks.iter().any(|disk| disk.serial.as_deref() == Some(serial)) {
+        return None;
+    }
+    let foreign = disks.into_iter().find(|disk| disk.serial.as_deref() != Some(serial) && disk.kind != BlockKind::Rom);
+    foreign.map(|disk| disk.name.as_str())
 }

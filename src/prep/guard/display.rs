@@ -4,14 +4,14 @@ use super::Allowance;
 use super::site::Site;
 use crate::base::PciAddress;
 use crate::config::node::{PrepareStep, Risk};
-use crate::host::{Parent, VtKind};
+use crate::host::{Parent, PciDevice, VtKind};
 
 /// Why a display stays: the last console, or what still draws on it.
 pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {
     let mut refusals = Vec::new();
     let prepared =
         |step: fn(&PrepareStep) -> bool| allowance.resource.is_some_and(|resource| resource.prepare.iter().any(step));
-    let is_display = site.pci.get(address).is_some_and(|device| device.function.class >> 16 == 0x03);
+    let is_display = site.pci.get(address).is_some_and(shows);
     let firmware: Vec<&str> = site
         .display
         .firmware_framebuffers_of(&site.pci, address)
@@ -50,11 +50,17 @@ pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_
 
 /// Whether nothing is left to look at when this display goes: neither another display nor a console that is none.
 fn is_last_console(site: &Site, address: PciAddress) -> bool {
-    let other_console = site.display.consoles.iter().any(|console| console.enabled && !console.is_display());
-    let other_display = site.pci.functions.values().any(|device| {
-        device.address() != address && device.function.class >> 16 == 0x03 && !device.function.vfio && !device.is_vf()
+    let other_console = site.display.consoles.iter().any(|console| {
+        console.enabled && console.terminal && !console.is_display() && !super::console::is_on(site, console, address)
     });
+    let other_display =
+        site.pci.functions.values().any(|device| device.address() != address && shows(device) && !device.function.vfio);
     let other_card =
         site.display.cards.values().any(|parent| matches!(parent, Parent::Pci(other) if *other != address));
     !other_console && !other_display && !other_card
+}
+
+/// Whether a screen may hang on a function. A 3D controller (0302) has no outputs, nor has a virtual function.
+fn shows(device: &PciDevice) -> bool {
+    device.function.class >> 16 == 0x03 && device.function.class >> 8 != 0x0302 && !device.is_vf()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Allowance;
+use super::class::stays;
 use super::site::Site;
 use crate::base::PciAddress;
 
@@ -20,18 +21,29 @@ pub(super) fn members(
     let group = site.groups.of(primary);
     for other in owned.iter().copied().filter(|other| *other != primary) {
         let Some(device) = site.pci.get(other) else { continue };
-        let same_group = group.is_some_and(|group| group.members.contains(&other));
-        let driver = device.function.driver.as_deref();
-        if allowance.takes(site, other) {
-            companions.insert(other);
-        } else if let Some(driver) = driver.filter(|driver| !device.function.vfio && *driver != "pci-stub") {
-            let bond = match group.filter(|_| same_group) {
-                Some(group) => format!("is in IOMMU group {} with {primary}", group.id),
-                None => format!("is reset together with {primary}, which has no reset of its own"),
-            };
-            refusals.push(format!(
+        let bond = match group.filter(|group| group.members.contains(&other)) {
+            Some(group) => format!("is in IOMMU group {} with {primary}", group.id),
+            None => format!("is reset together with {primary}, which has no reset of its own"),
+        };
+        let driver = device.function.driver.as_deref().filter(|driver| !device.function.vfio && *driver != "pci-stub");
+        match (stays(device), driver) {
+            (Some(what), Some(driver)) => refusals.push(format!(
+                "{other} ({driver}) is {what}, stays with the host, and {bond}: so {primary} stays, too"
+            )),
+            // Idle it is in nobody's way.
+            (Some(_), None) => (),
+            (None, _) if allowance.takes(site, other) => {
+                companions.insert(other);
+            }
+            (None, Some(driver)) => refusals.push(format!(
                 "{other} ({driver}) {bond}: take it along (companions: auto, or name it), or leave both to the host"
-            ));
+            )),
+            (None, None) => (),
+        }
+    }
+    for other in group.map(|group| &group.members).into_iter().flatten() {
+        if site.pci.get(*other).is_none() {
+            refusals.push(format!("{other}, of which nothing can be read, is in one IOMMU group with {primary}"));
         }
     }
     for other in group.map(|group| &group.others).into_iter().flatten() {

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::site::Site;
-use super::{Allowance, Unit, function_refusals};
+use super::{Allowance, Unit};
 use crate::base::PciAddress;
 use crate::config::node::Effective;
-use crate::host::{DeviceNode, Holder, Owner, Root, device_nodes, holders};
+use crate::host::{DeviceNode, Holder, Owner, Root, device_nodes, holders, mdev_nodes};
 use crate::prep::engine::Guard;
 use crate::prep::journal::Request;
 use crate::prep::step::Step;
@@ -31,6 +31,26 @@ impl LiveGuard {
         Self { root, config }
     }
 
+    /// The node as it is now.
+    fn site(&self) -> Result<Site, Trouble> {
+        // The host's own PID namespace (kernel: include/linux/proc_ns.h, PROC_PID_INIT_INO). In another, neither who holds a device nor what
+        // is mounted elsewhere can be seen, and that nothing is seen would look like permission.
+        let namespace = self.root.link("proc/1/ns/pid")?;
+        if namespace.is_some_and(|name| name.as_os_str() != "pid:[4026531836]") {
+            return Err(Trouble::new(format!(
+                "{} shows the processes of a container, not the host's: run this with the host's PID namespace (hostPID: true)",
+                self.root.path("proc").display()
+            )));
+        }
+        if !self.root.has("proc/1/mountinfo") {
+            return Err(Trouble::new(format!(
+                "what is mounted cannot be read: {} is not there",
+                self.root.path("proc/1/mountinfo").display()
+            )));
+        }
+        Ok(Site::read(&self.root)?)
+    }
+
     /// What is allowed for a purpose.
     fn allowance(&self, purpose: &str) -> Allowance<'_> {
         Allowance { resource: self.config.resource(purpose), config: &self.config }
@@ -42,24 +62,72 @@ impl LiveGuard {
     ///
     /// [`Trouble`]: the list of processes could not be read, or a process's files not be seen.
     pub fn held(&self, functions: &[PciAddress]) -> Result<Vec<String>, Trouble> {
+        self.holders(functions, |_| true)
+    }
+
+    /// Who uses these functions through VFIO, a line each: whoever has the group or the VFIO device open, or that of a mediated device
+    /// below one. What a function's own driver made does not count, and who merely plays sound is no VM.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LiveGuard::held`].
+    pub fn users(&self, functions: &[PciAddress]) -> Result<Vec<String>, Trouble> {
+        self.holders(functions, |node| node.name.starts_with("vfio/"))
+    }
+
+    /// Who uses through VFIO what a request gave away: functions, and the mediated device it made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LiveGuard::held`].
+    pub fn users_of(&self, request: &Request) -> Result<Vec<String>, Trouble> {
+        let mut lines = self.users(&request.devices)?;
+        for step in &request.steps {
+            if let Step::MakeMdev(made) = step {
+                let uuid = made.uuid.to_string();
+                lines.extend(self.holders_of(&uuid, &mdev_nodes(&self.root, &uuid)?)?);
+            }
+        }
+        Ok(lines)
+    }
+
+    fn holders(&self, functions: &[PciAddress], counts: fn(&DeviceNode) -> bool) -> Result<Vec<String>, Trouble> {
         let mut lines = Vec::new();
         for function in functions {
-            let nodes: Vec<DeviceNode> = device_nodes(&self.root, *function)?;
-            let found = holders(&self.root, &nodes)?;
-            lines.extend(found.found.iter().map(|holder| said(*function, holder)));
-            lines.extend(found.unseen.iter().map(|process| {
-                format!(
-                    "whether process {} ({}) has {function} open cannot be seen from here",
-                    process.pid, process.comm
-                )
-            }));
+            let nodes: Vec<DeviceNode> = device_nodes(&self.root, *function)?.into_iter().filter(counts).collect();
+            lines.extend(self.holders_of(&function.to_string(), &nodes)?);
         }
         lines.sort();
         lines.dedup();
         Ok(lines)
     }
 
-    /// The same, after those had time to end who end because a service of theirs was stopped.
+    /// Who has these files open, a line each; we ourselves do not count.
+    fn holders_of(&self, whose: &str, nodes: &[DeviceNode]) -> Result<Vec<String>, Trouble> {
+        let own = std::process::id();
+        let found = holders(&self.root, nodes)?;
+        let others = found.found.iter().filter(|holder| holder.process.pid != own);
+        let unseen = found.unseen.iter().filter(|process| process.pid != own).map(|process| {
+            format!("whether process {} ({}) has {whose} open cannot be seen from here", process.pid, process.comm)
+        });
+        Ok(others.map(|holder| said(whose, holder)).chain(unseen).collect())
+    }
+
+    /// What stands in the way of a unit, and whether it is still the one that was asked for.
+    fn of_unit(&self, request: &Request, unit: &Unit) -> Vec<String> {
+        let mut refusals = unit.refusals.clone();
+        if self.config.resource(&request.purpose).is_none() {
+            refusals.push(format!("the configuration has no resource {:?} for this node", request.purpose));
+        }
+        let moved: Vec<PciAddress> = unit.functions().collect();
+        let planned = request.devices.contains(&unit.primary);
+        if refusals.is_empty() && planned && moved != request.devices {
+            refusals.push(format!("what goes with {} has changed since it was planned: ask again", unit.primary));
+        }
+        refusals
+    }
+
+    /// Who holds them, after those had time to end who end because a service of theirs was stopped.
     fn still_held(&self, functions: &[PciAddress], wait: bool) -> Result<Vec<String>, Trouble> {
         let end = Instant::now() + if wait { LINGER } else { Duration::ZERO };
         loop {
@@ -75,17 +143,13 @@ impl LiveGuard {
 impl Guard for LiveGuard {
     fn before_plan(&self, request: &Request) -> Result<Vec<String>, Trouble> {
         let Some(primary) = request.devices.first().copied() else { return Ok(Vec::new()) };
-        let site = Site::read(&self.root)?;
+        let site = self.site()?;
         // A virtual function that this very plan makes.
         if site.pci.get(primary).is_none() && request.steps.iter().any(makes_functions) {
             return Ok(Vec::new());
         }
         let unit = Unit::of(&site, primary, self.allowance(&request.purpose));
-        let mut refusals = unit.refusals.clone();
-        let moved: Vec<PciAddress> = unit.functions().collect();
-        if refusals.is_empty() && moved != request.devices {
-            refusals.push(format!("what goes with {primary} has changed since it was planned: ask again"));
-        }
+        let mut refusals = self.of_unit(request, &unit);
         // Who holds it through a service that will be stopped is asked for when that has been done.
         if !request.steps.iter().any(stops_services) {
             refusals.extend(self.held(&request.devices)?);
@@ -95,8 +159,13 @@ impl Guard for LiveGuard {
 
     fn before_step(&self, request: &Request, step: &Step) -> Result<Vec<String>, Trouble> {
         let Step::Bind(bind) = step else { return Ok(Vec::new()) };
-        let site = Site::read(&self.root)?;
-        let mut refusals = function_refusals(&site, bind.address, self.allowance(&request.purpose));
+        let site = self.site()?;
+        // The whole unit again: something may have been plugged into the group since. What has gone over already is not asked for twice.
+        let primary = match request.devices.first() {
+            Some(primary) if request.devices.contains(&bind.address) => *primary,
+            _ => bind.address,
+        };
+        let mut refusals = self.of_unit(request, &Unit::of(&site, primary, self.allowance(&request.purpose)));
         if refusals.is_empty() {
             refusals = self.still_held(&[bind.address], request.steps.iter().any(stops_services))?;
         }
@@ -104,24 +173,22 @@ impl Guard for LiveGuard {
     }
 
     fn before_undo(&self, request: &Request) -> Result<Vec<String>, Trouble> {
-        self.held(&request.devices)
+        self.users_of(request)
     }
 }
 
 /// Whether a step makes functions that are not there yet.
 fn makes_functions(step: &Step) -> bool {
-    let _ = step;
-    false
+    matches!(step, Step::MakeVfs(_))
 }
 
 /// Whether a step stops a service.
 fn stops_services(step: &Step) -> bool {
-    let _ = step;
-    false
+    matches!(step, Step::StopService(_))
 }
 
 /// One holder in one line.
-fn said(function: PciAddress, holder: &Holder) -> String {
+pub(super) fn said(function: &str, holder: &Holder) -> String {
     let process = &holder.process;
     let whose = match &process.owner {
         Owner::Unit { unit, user_unit: Some(user_unit) } => format!(", {user_unit} of {unit}"),

@@ -4,6 +4,7 @@
 //! configuration, by address; that a disk is in use is not.
 
 mod class;
+mod console;
 mod disk;
 mod display;
 mod group;
@@ -11,15 +12,17 @@ mod input;
 mod live;
 mod nic;
 mod site;
+#[cfg(test)]
+mod tests;
 
-pub use disk::DiskVerdict;
+pub(super) use class::stays;
 pub use live::LiveGuard;
 pub use site::Site;
 
 use std::collections::BTreeSet;
 
 use crate::base::PciAddress;
-use crate::config::node::{Effective, Resource, Target};
+use crate::config::node::{CompanionName, Companions, Effective, Resource, Target};
 
 /// What is allowed in one case.
 #[derive(Debug, Clone, Copy)]
@@ -31,14 +34,36 @@ pub struct Allowance<'a> {
 }
 
 impl Allowance<'_> {
-    /// Whether the resource selects by address or serial number, not by what many devices have in common.
-    fn names_devices(&self) -> bool {
-        self.resource.is_some_and(|resource| resource.selector.names_devices())
+    /// Whether somebody has named this very function: by address, or by the serial number of its disk. A virtual function is named through
+    /// the physical one.
+    fn names(&self, site: &Site, address: PciAddress) -> bool {
+        let Some(resource) = self.resource else { return false };
+        let selector = &resource.selector;
+        let device = site.pci.get(address);
+        let listed = |address: &PciAddress| selector.addresses.contains(address);
+        let companion = match &resource.target {
+            Target::Pci { companions: Companions::Only(names), .. } => names.contains(&CompanionName::Address(address)),
+            _ => false,
+        };
+        let serial = selector.serial.as_ref().is_some_and(|serial| super::select::has_disk(site, address, serial));
+        listed(&address) || companion || serial || device.and_then(|device| device.physfn).is_some_and(|pf| listed(&pf))
+    }
+
+    /// Whether somebody has named this very function, or devices of its make.
+    fn means(&self, site: &Site, address: PciAddress) -> bool {
+        let Some(resource) = self.resource else { return false };
+        let Some(device) = site.pci.get(address) else { return false };
+        let ids = resource.selector.device.is_some_and(|id| id.0 == device.function.device)
+            && resource.selector.vendor.is_none_or(|id| id.0 == device.function.vendor);
+        let companion = match &resource.target {
+            Target::Pci { companions: Companions::Only(_), .. } => self.takes(site, address),
+            _ => false,
+        };
+        ids || companion || self.names(site, address)
     }
 
     /// Whether companions are taken along.
     fn takes(&self, site: &Site, companion: PciAddress) -> bool {
-        use crate::config::node::{CompanionName, Companions};
         let Some(Target::Pci { companions, .. }) = self.resource.map(|resource| &resource.target) else { return false };
         match companions {
             Companions::Off => false,
@@ -73,17 +98,22 @@ impl Unit {
     pub fn of(site: &Site, primary: PciAddress, allowance: Allowance<'_>) -> Self {
         let owned = crate::host::ownership_unit(&site.pci, &site.groups, primary);
         let mut unit = Self { primary, companions: BTreeSet::new(), owned, refusals: Vec::new() };
-        unit.refusals = class::refusals(site, primary);
+        unit.refusals = class::own(site, primary, allowance);
+        unit.refusals.extend(class::isolation(site, primary));
         if !unit.refusals.is_empty() {
             return unit;
         }
         let (companions, foreign) = group::members(site, primary, &unit.owned, allowance);
         unit.companions = companions;
         unit.refusals.extend(foreign);
-        let refusals =
-            unit.functions().flat_map(|function| function_refusals(site, function, allowance)).collect::<Vec<_>>();
+        let mut refusals = Vec::new();
+        for companion in &unit.companions {
+            refusals.extend(class::own(site, *companion, allowance));
+        }
+        for function in unit.functions() {
+            refusals.extend(function_refusals(site, function, allowance));
+        }
         unit.refusals.extend(refusals);
-        unit.refusals.dedup();
         unit
     }
 
@@ -94,7 +124,7 @@ impl Unit {
 }
 
 /// What stands in the way of one function's going.
-pub(super) fn function_refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {
+fn function_refusals(site: &Site, address: PciAddress, allowance: Allowance<'_>) -> Vec<String> {
     // What is with a VFIO driver has been given away by the host already.
     if site.pci.get(address).is_none_or(|device| device.function.vfio) {
         return Vec::new();
@@ -102,6 +132,7 @@ pub(super) fn function_refusals(site: &Site, address: PciAddress, allowance: All
     let mut refusals = disk::refusals(site, address, allowance);
     refusals.extend(nic::refusals(site, address, allowance));
     refusals.extend(display::refusals(site, address, allowance));
+    refusals.extend(console::refusals(site, address, allowance));
     refusals.extend(input::refusals(site, address, allowance));
     refusals
 }

@@ -1,9 +1,12 @@
 //! Everything the guards look at, read in one go.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::PciAddress;
 use crate::host::block::Blocks;
 use crate::host::nics::Nics;
 use crate::host::usb::Usb;
-use crate::host::{Display, Groups, HostError, Iommu, Kernel, Pci, Root};
+use crate::host::{Display, Groups, HostError, Iommu, Kernel, Pci, Root, virtio_drivers};
 
 /// A node as the guards see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Site {
     pub nics: Nics,
     /// USB controllers, keyboards.
     pub usb: Usb,
+    /// Drivers of virtio devices, by PCI function.
+    pub virtio: BTreeMap<PciAddress, BTreeSet<String>>,
     /// The kernel.
     pub kernel: Kernel,
 }
@@ -34,8 +39,10 @@ impl Site {
     /// [`HostError`]: something cannot be read, and so nothing is known.
     pub fn read(root: &Root) -> Result<Self, HostError> {
         let groups = Groups::read(root)?;
+        let pci = Pci::read(root)?;
         Ok(Self {
-            pci: Pci::read(root)?,
+            virtio: virtio_drivers(root, &pci)?,
+            pci,
             iommu: Iommu::read(root, &groups)?,
             groups,
             display: Display::read(root)?,

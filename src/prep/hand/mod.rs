@@ -18,7 +18,7 @@ use super::action::Action;
 use super::step::{Step, StepState};
 use super::trouble::Trouble;
 
-/// How long an observation may take: it may wait for a device's lock, which somebody's write holds.
+/// How long an observation may take unless its kind of step says otherwise: it may wait for a device's lock, which somebody's write holds.
 pub const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Somebody who observes and acts, one thing at a time.

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Answer, Order};
-use super::{Hand, HandError, Hands, OBSERVE_WITHIN};
+use super::{Hand, HandError, Hands};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::step::{Step, StepState};
@@ -173,7 +173,7 @@ impl ProcessHand {
 impl Hand for ProcessHand {
     fn observe(&mut self, step: &Step) -> Result<StepState, HandError> {
         let what = format!("look at what is to be changed by {:?}", step.describe());
-        match self.ask(&Order::Observe(step.clone()), &what, OBSERVE_WITHIN)? {
+        match self.ask(&Order::Observe(step.clone()), &what, step.observe_within())? {
             Answer::State(state) => Ok(state),
             Answer::Refused(trouble) => Err(trouble.into()),
             Answer::Done => Err(HandError::Gone { what, why: "it answered something else".to_owned() }),

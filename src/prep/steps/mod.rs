@@ -3,6 +3,7 @@
 mod bind;
 mod cpu_set;
 mod cpus;
+mod disks;
 mod framebuffer;
 mod hugepages;
 mod irqs;
@@ -22,6 +23,7 @@ mod vtconsole;
 pub use bind::{Bind, BindState};
 pub use cpu_set::{CpuSet, CpuSetError};
 pub use cpus::{CpusState, IsolateCpus};
+pub use disks::{CheckDisks, DiskClaim, DiskState, DisksState};
 pub use framebuffer::{Framebuffer, FramebufferState, Place, ReleaseFramebuffer};
 pub use hugepages::{AddHugepages, AllowOvercommit, Bound, PagesState};
 pub use irqs::{IrqState, MoveIrqs};
