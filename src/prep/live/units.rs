@@ -13,6 +13,8 @@ const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// Where units' files are (systemd.unit(5)).
+const FOLDERS: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 /// Where systemd's tool is: most distributions; those without merged folders; NixOS.
 const SYSTEMCTL: [&str; 3] = ["usr/bin/systemctl", "bin/systemctl", "run/current-system/sw/bin/systemctl"];
 /// How exactly a timer fires: nobody waits for it to the second.
@@ -73,13 +75,6 @@ impl Units {
         Ok(Unit { properties: body.read().map_err(failed)? })
     }
 
-    /// `, did you mean "x"?` among all units there are.
-    pub(crate) fn did_you_mean(&mut self, name: &str) -> String {
-        let files = self.call("ListUnitFiles", "", &()).and_then(|body| body.read::<Vec<(String, String)>>());
-        let names: Vec<String> = files.unwrap_or_default().into_iter().map(|(file, _)| file).collect();
-        did_you_mean(name, names.iter().filter_map(|file| file.rsplit('/').next()))
-    }
-
     /// Starts or stops, and waits until that is done.
     fn job(&mut self, member: &str, name: &str) -> Result<(), Trouble> {
         let what = if member == "StartUnit" { "started" } else { "stopped" };
@@ -122,6 +117,13 @@ impl Units {
             .map(drop)
             .map_err(|error| Trouble::new(format!("unit {name}: systemd was not reloaded: {error}")))
     }
+}
+
+/// `, did you mean "x"?` among the units whose files are there. systemd itself would read every one of them for that, and answer nobody
+/// else meanwhile.
+pub(crate) fn close_to(root: &Root, name: &str) -> String {
+    let names: Vec<String> = FOLDERS.iter().flat_map(|folder| root.names(folder).unwrap_or_default()).collect();
+    did_you_mean(name, names.iter().map(String::as_str))
 }
 
 pub(super) fn start(root: &Root, name: &str) -> Result<(), Trouble> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
-use crate::prep::live::units::{Unit, Units, timer};
+use crate::prep::live::units::{Unit, Units, close_to, timer};
 use crate::prep::trouble::Trouble;
 
 /// Endings of units' names (systemd.unit(5)).
@@ -117,7 +117,7 @@ impl Kind for StopService {
         let mut units = Units::open(root)?;
         let unit = units.unit(&given)?;
         let load = unit.text("LoadState");
-        let close = if load == "not-found" { units.did_you_mean(&given) } else { String::new() };
+        let close = if load == "not-found" { close_to(root, &given) } else { String::new() };
         let mut name = unit.text("Id");
         if name.is_empty() {
             name = given;
