@@ -167,6 +167,9 @@ pub enum Action {
         unit: String,
         /// In so long.
         seconds: u64,
+        /// Units that stop along with it, to be started after it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        along: Vec<String>,
     },
     /// Takes that back.
     CancelReturn {
@@ -239,7 +242,9 @@ impl fmt::Display for Action {
             Self::StopUnit { unit } => write!(f, "stop {unit}"),
             Self::MaskUnit { unit } => write!(f, "mask {unit} until the next boot"),
             Self::UnmaskUnit { unit } => write!(f, "unmask {unit}"),
-            Self::ReturnAfter { unit, seconds } => write!(f, "have {unit} started again in {seconds} s, come what may"),
+            Self::ReturnAfter { unit, seconds, .. } => {
+                write!(f, "have {unit} started again in {seconds} s, come what may")
+            }
             Self::CancelReturn { unit } => write!(f, "no longer have {unit} started by time"),
         }
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::action::Action;
 use super::hand::OBSERVE_WITHIN;
+use super::steps::CpuSet;
 use super::trouble::Trouble;
 use crate::base::PciAddress;
 use crate::host::Root;
@@ -62,6 +63,13 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
         self.undone(original, wanted, now)
     }
 
+    /// Of effects that lie one upon the other (see [`Part`]): this state, once what was `from` beneath it is `to`. `None` for all that do
+    /// not.
+    fn rebased(&self, state: &Self::State, from: &Self::State, to: &Self::State) -> Option<Self::State> {
+        let (_, _, _) = (state, from, to);
+        None
+    }
+
     /// Whether `now` is what was aimed at.
     fn reached(&self, goal: &Self::State, now: &Self::State) -> Reached {
         if goal == now { Reached::Yes } else { Reached::No(format!("it is {now:?} and not {goal:?}")) }
@@ -88,6 +96,17 @@ pub struct Effect {
     pub sharing: Sharing,
     /// The PCI function whose lock it takes, if it is about one.
     pub device: Option<PciAddress>,
+    /// The CPUs it is about, of something that all CPUs have.
+    pub part: Option<Part>,
+}
+
+/// CPUs of something that all of them have: two who want overlapping parts that are not the same would spoil each other's originals.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    /// Of what: `interrupts`.
+    pub of: &'static str,
+    /// Which.
+    pub cpus: CpuSet,
 }
 
 /// Who may want an effect at once.
@@ -104,23 +123,39 @@ pub enum Sharing {
 impl Effect {
     /// One owner only.
     pub fn exclusive(key: impl Into<String>) -> Self {
-        Self { key: key.into(), sharing: Sharing::Exclusive, device: None }
+        Self { key: key.into(), sharing: Sharing::Exclusive, device: None, part: None }
     }
 
     /// Undone when the last owner goes.
     pub fn shared(key: impl Into<String>) -> Self {
-        Self { key: key.into(), sharing: Sharing::Shared, device: None }
+        Self { key: key.into(), sharing: Sharing::Shared, device: None, part: None }
     }
 
     /// Everybody's own share.
     pub fn additive(key: impl Into<String>) -> Self {
-        Self { key: key.into(), sharing: Sharing::Additive, device: None }
+        Self { key: key.into(), sharing: Sharing::Additive, device: None, part: None }
     }
 
     /// It takes this function's lock.
     #[must_use]
     pub fn of(self, device: PciAddress) -> Self {
         Self { device: Some(device), ..self }
+    }
+
+    /// It is about these CPUs' share of something.
+    #[must_use]
+    pub fn part(self, of: &'static str, cpus: CpuSet) -> Self {
+        Self { part: Some(Part { of, cpus }), ..self }
+    }
+
+    /// Whether it is another effect that meets this one in some CPUs.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (&self.part, &other.part) {
+            (Some(ours), Some(theirs)) => {
+                self.key != other.key && ours.of == theirs.of && !ours.cpus.common(&theirs.cpus).is_empty()
+            }
+            _ => false,
+        }
     }
 
     /// What a quarantine has to name for this to be left alone.

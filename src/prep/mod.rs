@@ -32,7 +32,7 @@ pub mod vf;
 pub use action::{Action, HostFile, HostFileError};
 pub use compile::Compiler;
 pub use effects::{Effects, LiveEffects, perform};
-pub use kind::{Effect, Kind, Reached, Sharing};
+pub use kind::{Effect, Kind, Part, Reached, Sharing};
 pub use owner::{Owner, OwnerError};
 pub use select::selected;
 pub use step::{Step, StepState};

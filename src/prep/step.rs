@@ -113,6 +113,16 @@ macro_rules! kinds {
                 }
             }
 
+            /// The state once another lies beneath it. See [`Kind::rebased`]. `None` for states of another kind as well.
+            pub fn rebased(&self, state: &StepState, from: &StepState, to: &StepState) -> Option<StepState> {
+                match (self, state, from, to) {
+                    $((Self::$name(step), StepState::$name(state), StepState::$name(from), StepState::$name(to)) => {
+                        step.rebased(state, from, to).map(StepState::$name)
+                    })*
+                    _ => None,
+                }
+            }
+
             /// Whether `now` is what was aimed at. See [`Kind::reached`].
             pub fn reached(&self, goal: &StepState, now: &StepState) -> Reached {
                 match (self, goal, now) {
@@ -168,6 +178,16 @@ kinds! {
 }
 
 impl Step {
+    /// How much memory this step takes for huge pages, or lets the kernel take, in bytes: summed over all records of a ledger and a new
+    /// request it is what `limits.hugepages.max` bounds.
+    pub fn huge_bytes(&self) -> u64 {
+        match self {
+            Self::AddHugepages(step) => step.bytes(),
+            Self::AllowOvercommit(step) => step.bytes(),
+            _ => 0,
+        }
+    }
+
     /// A journal whose state does not belong to its step.
     fn mixed_up(&self) -> Trouble {
         Trouble::new(format!("the state kept for {:?} is of another kind of step", self.describe()))

@@ -64,6 +64,17 @@ impl Model {
             symlink(format!("../../../../bus/pci/drivers/{driver}"), device.join("driver")).unwrap();
             natives.insert(address.to_owned(), driver.to_owned());
         }
+        // Eight CPUs: interrupts anywhere, of one CPU, of some of several owners', of others'.
+        let irqs = [("1", "0-7"), ("20", "2"), ("21", "4"), ("22", "2,4,6"), ("23", "0"), ("24", "2-7")];
+        for (irq, cpus) in irqs {
+            fs::create_dir_all(folder.path().join("proc/irq").join(irq)).unwrap();
+            fs::write(folder.path().join("proc/irq").join(irq).join("smp_affinity_list"), format!("{cpus}\n")).unwrap();
+        }
+        fs::write(folder.path().join("proc/irq/default_smp_affinity"), "000000ff\n").unwrap();
+        fs::create_dir_all(sys.join("devices/system/cpu")).unwrap();
+        fs::write(sys.join("devices/system/cpu/online"), "0-7\n").unwrap();
+        fs::create_dir_all(sys.join("kernel/mm/hugepages/hugepages-2048kB")).unwrap();
+        fs::write(sys.join("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "3\n").unwrap();
         Self(Arc::new(Inner { folder, faults: Mutex::default(), natives, writes: Mutex::default() }))
     }
 
@@ -194,6 +205,9 @@ impl Effects for Model {
             }
             ["sys", "bus", "pci", "devices", address, "d3cold_allowed"] if ["0", "1"].contains(&value) => {
                 fs::write(self.device(address).join("d3cold_allowed"), format!("{value}\n"))?;
+            }
+            ["proc", "irq", ..] | ["sys", "kernel", "mm", "hugepages", ..] if self.root().has(&path) => {
+                fs::write(self.root().path(&path), format!("{value}\n"))?;
             }
             _ => return Err(io::Error::from_raw_os_error(nix::libc::ENOENT)),
         }

@@ -1,6 +1,8 @@
 //! What several owners want at once.
 
+use virt_tailor::prep::Step;
 use virt_tailor::prep::engine::How;
+use virt_tailor::prep::steps::{AddHugepages, MoveIrqs};
 
 use crate::model::Model;
 use crate::{GPU, NIC, bind, engine, owner, pin, quiet, request};
@@ -39,4 +41,58 @@ fn a_failure_of_one_leaves_what_the_other_has() {
     );
     assert_eq!(engine.ledger().holdings.keys().collect::<Vec<_>>(), [&owner("a")]);
     assert_eq!(model.driver(GPU).as_deref(), Some("vfio-pci"));
+}
+
+#[test]
+fn interrupts_are_as_they_were_whoever_goes_first() {
+    let away = |cpus: &str| Step::MoveIrqs(MoveIrqs { away_from: cpus.parse().unwrap() });
+    let owners = [("a", "2-3"), ("b", "4-5"), ("c", "6")];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for order in orders {
+        let (model, state) = (Model::new(), crate::state());
+        let before = model.picture();
+        let engine = engine(&model, state.path());
+        for (name, cpus) in owners {
+            engine.apply(&request(name, name, &[], vec![away(cpus)]), &mut quiet).unwrap();
+        }
+        let overlapping = request("d", "d", &[], vec![away("3-4")]);
+        let error = engine.apply(&overlapping, &mut quiet).unwrap_err().to_string();
+        assert!(error.contains("interrupts of CPUs 3-4 belong in part to a") && error.contains("to b"), "{error}");
+        let mut held: Vec<_> = owners.to_vec();
+        for index in order {
+            engine.undo(&owner(owners[index].0), &mut quiet).unwrap();
+            held.retain(|other| *other != owners[index]);
+            // As if those that are left had been alone from the beginning.
+            let (alone, other) = (Model::new(), crate::state());
+            let beside = crate::engine(&alone, other.path());
+            for (name, cpus) in &held {
+                let request = request(name, name, &[], vec![away(cpus)]);
+                beside.apply(&request, &mut quiet).unwrap();
+                assert!(!engine.apply(&request, &mut quiet).unwrap().changed);
+            }
+            assert_eq!(model.picture(), alone.picture(), "{order:?} {held:?}");
+        }
+        assert_eq!(model.picture(), before, "{order:?}");
+        assert!(engine.ledger().is_empty());
+    }
+}
+
+#[test]
+fn a_share_is_added_once_however_often_it_is_asked_for() {
+    let (model, state) = (Model::new(), crate::state());
+    let engine = engine(&model, state.path());
+    let pages = || model.root().text("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages").unwrap().unwrap();
+    let add =
+        |name, count| request(name, name, &[], vec![Step::AddHugepages(AddHugepages { kib: 2048, count, numa: None })]);
+    for (name, count) in [("a", 8), ("b", 4), ("b", 4), ("a", 8)] {
+        engine.apply(&add(name, count), &mut quiet).unwrap();
+    }
+    assert_eq!(pages(), "15");
+    let bytes: u64 = engine.ledger().records.values().map(|record| record.step.huge_bytes()).sum();
+    assert_eq!(bytes, 12 << 21);
+    engine.undo(&owner("a"), &mut quiet).unwrap();
+    assert!(!engine.apply(&add("b", 4), &mut quiet).unwrap().changed);
+    assert_eq!(pages(), "7");
+    engine.undo(&owner("b"), &mut quiet).unwrap();
+    assert_eq!(pages(), "3");
 }

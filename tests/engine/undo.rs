@@ -51,7 +51,7 @@ fn an_undo_goes_on_past_a_failure_and_can_be_asked_again() {
     assert_eq!(
         error.to_string(),
         "vm is not gone from this node; not undone: bind 0000:01:00.1 to vfio-pci (cannot write \"0000:01:00.1\" to \
-         /sys/bus/pci/drivers/snd_hda_intel/bind: No such device (os error 19); 0000:01:00.1 is bound to none and not to snd_hda_intel)"
+         /sys/bus/pci/drivers/snd_hda_intel/bind: No such device (os error 19): the driver does not know the device, or its firmware or hardware does not answer; 0000:01:00.1 is bound to none and not to snd_hda_intel)"
     );
     // The GPU and the power switches are back all the same.
     assert_eq!(model.driver(GPU).as_deref(), Some("nouveau"));

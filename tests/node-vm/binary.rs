@@ -34,15 +34,24 @@ pub(crate) fn virt_tailor() -> &'static Path {
 /// The program that [`crate::vm::Vm::hold`] runs.
 pub(crate) fn hold() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node-vm/guest/hold.c");
-        // A name of its own until it is whole: other worktrees and test programs have the same idea.
-        let (to, made) = (cache().join("hold"), cache().join(format!("hold.{}", std::process::id())));
-        let mut command = Command::new("cc");
-        command.args(["-Wall", "-Wextra", "-Werror", "-O", "-static", "-o"]).args([&made, &source]);
-        let status = command.status().expect("a C compiler (cc)");
-        assert!(status.success(), "cc: {status}");
-        std::fs::rename(made, &to).unwrap();
-        to
-    })
+    PROGRAM.get_or_init(|| compiled("hold"))
+}
+
+/// The program that leaves memory in pieces.
+pub(crate) fn fragment() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compiled("fragment"))
+}
+
+/// A program of `guest/`, static.
+fn compiled(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/node-vm/guest/{name}.c"));
+    // A name of its own until it is whole: other worktrees and test programs have the same idea.
+    let (to, made) = (cache().join(name), cache().join(format!("{name}.{}", std::process::id())));
+    let mut command = Command::new("cc");
+    command.args(["-Wall", "-Wextra", "-Werror", "-O", "-static", "-o"]).args([&made, &source]);
+    let status = command.status().expect("a C compiler (cc)");
+    assert!(status.success(), "cc: {status}");
+    std::fs::rename(made, &to).unwrap();
+    to
 }

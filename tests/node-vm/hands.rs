@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use virt_tailor::prep::engine::{Applied, Engine, EngineError, Undone, Unguarded};
+use virt_tailor::prep::engine::{Applied, Engine, EngineError, Progress, Undone, Unguarded};
 use virt_tailor::prep::hand::{Hand, HandError, Hands};
 use virt_tailor::prep::journal::Request;
 use virt_tailor::prep::{Action, Owner, Step, StepState, Trouble};
@@ -32,11 +32,22 @@ impl<'vm> Remote<'vm> {
 
     /// Makes steps for an owner, who keeps them under that name.
     pub(crate) fn apply(&self, owner: &str, steps: Value) -> Result<Applied, EngineError> {
+        self.apply_told(owner, steps).0
+    }
+
+    /// The same, with the actions that were carried out, one line each.
+    pub(crate) fn apply_told(&self, owner: &str, steps: Value) -> (Result<Applied, EngineError>, Vec<String>) {
         let steps: Vec<Step> = serde_json::from_value(steps).expect("steps");
         let owner: Owner = owner.parse().unwrap();
         let (devices, unit, domain) = (Vec::new(), Vec::new(), Vec::new());
         let request = Request { owner, purpose: "a test".to_owned(), devices, unit, domain, steps };
-        self.engine.apply(&request, &mut |_| ())
+        let mut actions = Vec::new();
+        let applied = self.engine.apply(&request, &mut |progress| {
+            if let Progress::Action(action) = progress {
+                actions.push(action.to_string());
+            }
+        });
+        (applied, actions)
     }
 
     /// Undoes all that an owner has. That something is left is an error.

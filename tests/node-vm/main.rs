@@ -10,7 +10,7 @@
 //! | [`modules`], `modules/` | drivers built against the kernel's headers: a toy in two versions, the kernel's mdev samples |
 //! | [`binary`] | our static binary |
 //! | [`hands`] | the engine here, its hand in the machine |
-//! | [`services`], [`shares`] | scenarios: units of systemd; modules, huge pages, CPUs, interrupts, limits |
+//! | [`services`], [`shares`], [`pages`] | scenarios: units of systemd; modules, CPUs, interrupts, limits; huge pages |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
 //! | [`smoke`] | the machine is what was asked for, and the kernel does by hand what we are to do |
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
@@ -49,6 +49,7 @@ mod limits;
 mod machine;
 mod mediated;
 mod modules;
+mod pages;
 mod qmp;
 mod services;
 mod shares;

@@ -1,6 +1,6 @@
 //! Units of systemd are held back and come back.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::hands::{Remote, observe};
 use crate::machine::Init;
@@ -51,11 +51,31 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     let refused = engine.apply("vm-5", json!([{ "step": "stopService", "unit": "onloker" }])).unwrap_err().to_string();
     assert!(refused.contains("no unit onloker.service on this node, did you mean \"onlooker.service\"?"), "{refused}");
 
-    // The safety net: nobody takes it back, and systemd does.
-    let soon = json!({ "step": "stopService", "unit": "toy", "maxHold": 3 });
+    // The safety net: nobody takes it back, and systemd does; with what stopped along.
+    let soon = json!({ "step": "stopService", "unit": "toy", "maxHold": 15 });
     engine.apply("vm-6", json!([soon])).unwrap();
-    vm.run("until systemctl is-active -q toy; do sleep 0.2; done").ok();
-    engine.undo("vm-6");
-    vm.run("systemctl start onlooker").ok();
+    assert_eq!((state("toy"), state("onlooker")), ("inactive".to_owned(), "inactive".to_owned()));
+    vm.run("until systemctl is-active -q toy && systemctl is-active -q onlooker; do sleep 0.2; done").ok();
     assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+    engine.undo("vm-6");
+    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+
+    // The same when we are killed in the middle of it: right after the stop, and after the mask.
+    vm.run("mkfifo /run/orders").ok();
+    for orders in [&["stopUnit"][..], &["stopUnit", "maskUnit"]] {
+        let hand = vm.spawn("exec 3<>/run/orders; exec virt-tailor node hand <&3");
+        let order = |order: Value| vm.run(&format!("echo '{order}' >/run/orders")).ok();
+        let along = ["onlooker.service"];
+        order(json!({ "act": { "do": "returnAfter", "unit": "toy.service", "seconds": 12, "along": along } }));
+        for name in orders {
+            order(json!({ "act": { "do": name, "unit": "toy.service" } }));
+        }
+        let until = if orders.len() == 1 { "inactive" } else { "masked" };
+        vm.run(&format!("until systemctl show -p ActiveState,LoadState toy | grep -q '={until}'; do sleep 0.05; done"))
+            .ok();
+        vm.run(&format!("kill -9 {0}; while [ -e /proc/{0} ]; do sleep 0.05; done", hand.pid())).ok();
+        vm.run("until systemctl is-active -q toy && systemctl is-active -q onlooker; do sleep 0.2; done").ok();
+        vm.run("while systemctl is-active -q virt-tailor-return-toy.service.timer; do sleep 0.1; done").ok();
+        assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before, "{orders:?}");
+    }
 }

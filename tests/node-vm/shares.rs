@@ -40,11 +40,42 @@ fn modules_are_loaded_swapped_and_given_back() {
     assert_eq!((version().as_deref(), loaded()), (Some("A"), before.clone()));
     assert_eq!(vm.read("/sys/module/vt_toy/parameters/answer").as_deref(), Some("41"));
 
-    // Loaded with what it needs, and gone with it, but for what others use by then.
-    engine.apply("vm-2", json!([{ "step": "loadModule", "module": "vfio-pci" }])).unwrap();
-    vm.run("grep -q '^vfio_pci ' /proc/modules").ok();
+    // Loaded with what it needs from packed files, and gone with it. The administrator's options count.
+    vm.run("echo 'options vxlan log_ecn_error=N' >/etc/modprobe.d/vt.conf; modinfo -n vxlan | grep -q 'ko.xz$'").ok();
+    assert!(!before.contains("vxlan") && !before.contains("udp_tunnel"), "{before}");
+    engine.apply("vm-2", json!([{ "step": "loadModule", "module": "vxlan" }])).unwrap();
+    vm.run("grep -q '^vxlan ' /proc/modules && grep -q '^udp_tunnel ' /proc/modules").ok();
+    assert_eq!(vm.read("/sys/module/vxlan/parameters/log_ecn_error").as_deref(), Some("N"));
     assert_eq!(engine.undo("vm-2").notes, Vec::<String>::new());
     assert_eq!(loaded(), before);
+    // VFIO's stay, and it is said.
+    engine.apply("vm-2", json!([{ "step": "loadModule", "module": "vfio-pci" }])).unwrap();
+    vm.run("grep -q '^vfio_pci ' /proc/modules").ok();
+    let notes = engine.undo("vm-2").notes;
+    assert_eq!(notes, ["module vfio_pci stays loaded: it is of VFIO, which the next one needs too"]);
+    let before = loaded();
+    assert!(before.contains("vfio_pci"));
+
+    // Loaded already: what it is told then is set and comes back; what it has to be told at load is refused.
+    let with =
+        |module: &str, parameter: &str| json!([{ "step": "loadModule", "module": module, "parameters": [parameter] }]);
+    let answer = || vm.read("/sys/module/vt_toy/parameters/answer").unwrap();
+    engine.apply("vm-2", with("vt_toy", "answer=5")).unwrap();
+    assert_eq!(answer(), "5");
+    engine.undo("vm-2");
+    assert_eq!((answer(), loaded()), ("41".to_owned(), before.clone()));
+    let refused = engine.apply("vm-2", with("vfio-pci", "disable_vga=Y")).unwrap_err().to_string();
+    assert!(refused.contains("is loaded already with disable_vga=N, and not Y"), "{refused}");
+
+    // What drives a device is not unloaded at undo, though it was we who loaded it.
+    vm.run("rmmod vt_toy_user vt_toy").ok();
+    engine.apply("vm-2", json!([{ "step": "loadModule", "module": "vt_toy" }])).unwrap();
+    let notes = engine.undo("vm-2").notes;
+    assert_eq!(notes, [format!("module vt_toy stays loaded: it drives {}", vm.bdf("toy"))]);
+    assert_eq!(vm.driver(&vm.bdf("toy")).as_deref(), Some("vt_toy"));
+    vm.run("echo 41 >/sys/module/vt_toy/parameters/answer; modprobe vt_toy_user").ok();
+    assert_eq!(loaded(), before);
+
     let unload = json!([{ "step": "unloadModule", "module": "vt_toy" }]);
     engine.apply("vm-3", unload).unwrap();
     assert_eq!(version(), None);
@@ -62,56 +93,92 @@ fn modules_are_loaded_swapped_and_given_back() {
 
 #[test]
 #[ignore = "needs QEMU and a Debian kernel: tests/run"]
-fn pages_cpus_interrupts_and_limits_are_shared_and_given_back() {
+fn drivers_of_devices_that_the_node_needs_stay() {
     let vm = Vm::builder()
-        .memory_mib(2048)
-        .cpus(4)
-        .numa(2)
-        .with(Device::igb("nic"))
-        .with(Device::nvme("disk", Disk::Empty(16)))
+        .with(Device::igb("uplink"))
+        .with(Device::igb("spare"))
+        .with(Device::nvme("disk", Disk::Empty(64)))
         .boot();
     let engine = Remote::new(&vm);
-    let pages = |node: u32| {
-        vm.read(&format!("/sys/devices/system/node/node{node}/hugepages/hugepages-2048kB/nr_hugepages")).unwrap()
-    };
-    let add = |count: u64, numa: u32| json!([{ "step": "addHugepages", "kib": 2048, "count": count, "numa": numa }]);
+    let (uplink, spare) = (vm.bdf("uplink"), vm.bdf("spare"));
+    let nic = vm.names(&format!("/sys/bus/pci/devices/{uplink}/net"))[0].clone();
+    let unload = |module: &str| json!([{ "step": "unloadModule", "module": module }]);
+    let refusal = |module: &str| engine.apply("vm-1", unload(module)).unwrap_err().to_string();
 
-    vm.run("echo 3 >/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages").ok();
-    engine.apply("vm-1", add(8, 1)).unwrap();
-    engine.apply("vm-2", add(4, 1)).unwrap();
-    assert_eq!((pages(0), pages(1)), ("0".to_owned(), "15".to_owned()));
-    assert!(!engine.apply("vm-1", add(8, 1)).unwrap().changed);
-    engine.undo("vm-1");
-    assert_eq!(pages(1), "7");
-    // Nobody has so many: what could be had goes back, others keep theirs.
-    let refused = engine.apply("vm-3", add(5000, 1)).unwrap_err().to_string();
-    assert!(refused.contains("5000 huge pages of 2048 KiB were asked for on NUMA node 1 and "), "{refused}");
-    println!("{refused}");
-    assert_eq!(pages(1), "7");
-    engine.undo("vm-2");
-    assert_eq!(pages(1), "3");
-
-    // Memory full of cached files, every other page of which is dropped: there is room, and none of it in one piece.
-    vm.run_within(
-        300,
-        "mount -o remount,size=90% /tmp; dd if=/dev/zero of=/tmp/fill bs=1M count=1200 2>/dev/null; rm /tmp/fill",
-    )
+    // Not counted by the kernel, so it would let the module go.
+    vm.run(&format!(
+        "ip link set {nic} up; ip address add 192.0.2.2/24 dev {nic}; ip route add default via 192.0.2.1 dev {nic}"
+    ))
     .ok();
-    engine.apply("vm-4", add(64, 0)).unwrap();
-    assert_eq!(pages(0), "64");
-    engine.undo("vm-4");
-    assert_eq!(pages(0), "0");
+    assert_eq!(vm.read("/sys/module/igb/refcnt").as_deref(), Some("0"));
+    let why = refusal("igb");
+    println!("{why}");
+    assert!(why.contains(&format!("it drives {uplink}, and {nic} has the address 192.0.2.2/24")), "{why}");
+    vm.run("mkdir -p /opt/igb/lib/modules/$(uname -r); cp $(modinfo -n igb) /opt/igb/lib/modules/$(uname -r)/").ok();
+    vm.run(&format!("ip address flush dev {nic}; ip route add default dev {nic}")).ok();
+    let why = refusal("igb");
+    assert!(why.contains(&format!("and the default route leads over {nic}")), "{why}");
+    vm.run(&format!("ip route flush dev {nic}; ip link add link {nic} name vlan5 type vlan id 5")).ok();
+    let why = refusal("igb");
+    assert!(why.contains(&format!("and vlan5 stands on {nic}")), "{why}");
+    vm.run(&format!("ip link del vlan5; ip link add br0 type bridge && ip link set {nic} master br0")).ok();
+    let why = refusal("igb");
+    assert!(why.contains(&format!("and {nic} is a port of br0")), "{why}");
+    vm.run(&format!("ip link set {nic} nomaster; ip link del br0")).ok();
+    assert_eq!(vm.driver(&uplink).as_deref(), Some("igb"));
+    // Nobody needs it any more.
+    engine.apply("vm-1", unload("igb")).unwrap();
+    assert_eq!((vm.driver(&uplink), vm.driver(&spare)), (None, None));
+    engine.undo("vm-1");
+    assert_eq!((vm.driver(&uplink).as_deref(), vm.driver(&spare).as_deref()), (Some("igb"), Some("igb")));
 
+    // Mounted, the kernel counts file systems but not the disk's driver.
+    vm.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/x && mount /dev/nvme0n1 /mnt/x").ok();
+    let why = refusal("nvme");
+    println!("{why}");
+    assert!(why.contains("module nvme cannot be unloaded") || why.contains("nvme stays loaded"), "{why}");
+    assert_eq!(vm.driver(&vm.bdf("disk")).as_deref(), Some("nvme"));
+    vm.run("umount /mnt/x").ok();
+}
+
+#[test]
+#[ignore = "needs QEMU and a Debian kernel: tests/run"]
+fn cpus_interrupts_and_limits_are_shared_and_given_back() {
+    let vm = Vm::builder().cpus(4).with(Device::igb("nic")).with(Device::nvme("disk", Disk::Empty(16))).boot();
+    let engine = Remote::new(&vm);
     let lists = || {
         vm.run("cat /proc/irq/default_smp_affinity; for f in /proc/irq/*/smp_affinity_list; do echo $f $(cat $f); done")
             .ok()
     };
+    // One interrupt of those CPUs alone, one across.
+    let number = vm.run("grep -m1 nvme0q0 /proc/interrupts | cut -d: -f1 | tr -d ' '").ok();
+    vm.run(&format!("echo 2 >/proc/irq/{number}/smp_affinity_list")).ok();
+    let of = |number: &str| vm.read(&format!("/proc/irq/{number}/smp_affinity_list")).unwrap();
     let before = lists();
-    let applied = engine.apply("vm-5", json!([{ "step": "moveIrqs", "awayFrom": "2-3" }])).unwrap();
+    let away = |cpus: &str| json!([{ "step": "moveIrqs", "awayFrom": cpus }]);
+    let applied = engine.apply("vm-5", away("2-3")).unwrap();
     println!("{:?}", applied.notes);
     let during = lists();
-    assert_ne!(during, before);
     assert!(during.starts_with('3') || during.starts_with("00000003"), "{during}");
+    assert_eq!(of(&number), "0-1");
+    // The same again joins, and the last one gives it back.
+    engine.apply("vm-6", away("2-3")).unwrap();
+    engine.undo("vm-5");
+    assert_eq!(lists(), during);
+    // What overlaps would spoil it.
+    let refused = engine.apply("vm-5", away("1-2")).unwrap_err().to_string();
+    assert!(refused.contains("interrupts of CPUs 1-2 belong in part to vm-6"), "{refused}");
+    // What does not may go first or last.
+    engine.apply("vm-7", away("1")).unwrap();
+    assert_eq!(of(&number), "0");
+    assert!(!engine.apply("vm-6", away("2-3")).unwrap().changed);
+    engine.undo("vm-6");
+    assert_eq!(of(&number), "2");
+    engine.undo("vm-7");
+    assert_eq!(lists(), before);
+    engine.apply("vm-5", away("2-3")).unwrap();
+    engine.apply("vm-7", away("1")).unwrap();
+    engine.undo("vm-7");
     engine.undo("vm-5");
     assert_eq!(lists(), before);
 
@@ -121,6 +188,9 @@ fn pages_cpus_interrupts_and_limits_are_shared_and_given_back() {
     engine.apply("vm-6", cpus).unwrap();
     assert_eq!(vm.read("/sys/fs/cgroup/virt-tailor-cpus-2-3/cpuset.cpus.partition").as_deref(), Some("isolated"));
     assert_eq!(vm.read("/sys/fs/cgroup/cpuset.cpus.isolated").as_deref(), Some("2-3"));
+    let overlapping = json!([{ "step": "isolateCpus", "cpus": "3", "cgroup": null }]);
+    let refused = engine.apply("vm-9", overlapping).unwrap_err().to_string();
+    assert!(refused.contains("CPUs 3 belong in part to vm-6"), "{refused}");
     engine.undo("vm-6");
     assert_eq!((control(), vm.read("/sys/devices/virtual/workqueue/cpumask")), (before, work));
     assert!(!vm.names("/sys/fs/cgroup").iter().any(|name| name.starts_with("virt-tailor")));

@@ -14,7 +14,7 @@ mod steps;
 mod written;
 
 pub use effective::Effective;
-pub use protected::{NEVER_STOPPED, TIME_SERVICES};
+pub use protected::{NEVER_STOPPED, TIME_SERVICES, keeps_time};
 pub use read::KIND;
 pub use scalars::*;
 pub use schema::node_config_schema;

@@ -74,6 +74,6 @@ pub(super) fn never(unit: &UnitName) -> Option<(&'static str, &'static str)> {
 }
 
 /// Whether a unit keeps the node's time.
-pub(super) fn keeps_time(unit: &UnitName) -> bool {
+pub fn keeps_time(unit: &UnitName) -> bool {
     TIME_SERVICES.into_iter().any(|pattern| glob_matches(pattern, unit.stem()))
 }

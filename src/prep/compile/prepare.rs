@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Compiler;
 use crate::base::PciAddress;
-use crate::config::node::{
-    HoldService, ModuleStep, Numa, ParameterName, ParameterValue, PrepareStep, Resource, UnitName,
-};
+use crate::config::node::{HoldService, ModuleStep, Numa, ParameterName, ParameterValue, PrepareStep, Resource};
 use crate::prep::step::Step;
 use crate::prep::steps::{
     AddHugepages, LoadModule, PinPower, ReleaseConsoles, ReleaseFramebuffer, ResetMethod, SetParameter,
@@ -48,17 +46,8 @@ pub(super) fn steps(compiler: &Compiler<'_>, resource: &Resource, device: PciAdd
 /// A service by its own name: two resources that call one unit differently must meet in it, and what may never be stopped has aliases
 /// too.
 fn stop(compiler: &Compiler<'_>, service: &HoldService) -> Result<Step, String> {
-    let named = StopService {
-        unit: service.stop.as_str().to_owned(),
-        max_hold: service.max_hold.map(|period| period.as_seconds()),
-    };
-    let resolved = named.resolved(compiler.root).map_err(|trouble| trouble.message)?;
-    if let Ok(unit) = resolved.unit.parse::<UnitName>()
-        && let Some(pattern) = compiler.config.limits.never_stopped(&unit)
-    {
-        return Err(format!("{} is {} here, which is never stopped ({pattern})", service.stop.as_str(), resolved.unit));
-    }
-    Ok(Step::StopService(resolved))
+    let planned = StopService::planned(compiler.root, service, &compiler.config.limits);
+    Ok(Step::StopService(planned.map_err(|trouble| trouble.message)?))
 }
 
 fn of_module(step: &ModuleStep) -> Step {

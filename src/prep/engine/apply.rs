@@ -125,11 +125,14 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             return Ok(());
         }
         let effect = step.effect();
-        let there = self.journal().ledger().of_effect(&effect).and_then(|(id, record)| {
-            // A share of one's own is a record of one's own.
-            let ours = effect.sharing != Sharing::Additive || record.owners.contains(&request.owner);
-            ours.then(|| (id, record.clone()))
-        });
+        // A share of one's own is a record of one's own.
+        let additive = effect.sharing == Sharing::Additive;
+        let there = {
+            let journal = self.journal();
+            let ledger = journal.ledger();
+            let there = if additive { ledger.share_of(&request.owner, step) } else { ledger.of_effect(&effect) };
+            there.map(|(id, record)| (id, record.clone()))
+        };
         let now = hand.observe(step)?;
         let (id, goal) = match there {
             Some((id, record)) => {
@@ -137,8 +140,9 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                     self.append(Event::Joined { id, owner: request.owner.clone() })?;
                     applied.changed = true;
                 }
-                if record.phase == RecordPhase::Done && step.reached(&record.wanted, &now) == crate::prep::Reached::Yes
-                {
+                // How much there was to be is no goal any more once others have taken their shares back.
+                let there = || additive || !matches!(step.reached(&record.wanted, &now), crate::prep::Reached::No(_));
+                if record.phase == RecordPhase::Done && there() {
                     return Ok(());
                 }
                 (id, record.wanted)
@@ -187,6 +191,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
 
 /// Everything that must not be changed by two at once: the request's lock domain and the effects it shares.
 pub(super) fn keys(request: &Request) -> impl Iterator<Item = String> {
-    let effects = request.steps.iter().map(|step| step.effect().key);
+    let effects = request.steps.iter().map(|step| step.effect());
+    let effects = effects.flat_map(|effect| [Some(effect.key), effect.part.map(|part| part.of.to_owned())]).flatten();
     request.domain.iter().cloned().chain(effects).chain([format!("owner {}", request.owner)])
 }

@@ -31,6 +31,12 @@ pub(super) fn conflicts(ledger: &Ledger, request: &Request) -> Vec<String> {
     }
     for step in &request.steps {
         let effect = step.effect();
+        let overlapping = ledger.records.values().filter(|record| record.step.effect().overlaps(&effect));
+        for record in overlapping {
+            if let Some(owner) = record.owners.iter().find(|owner| **owner != request.owner) {
+                reasons.push(format!("{} belong in part to {owner}: {}", effect.key, record.step.describe()));
+            }
+        }
         let Some((_, record)) = ledger.of_effect(&effect) else { continue };
         let foreign = record.owners.iter().find(|owner| **owner != request.owner);
         match (effect.sharing, foreign) {

@@ -9,6 +9,7 @@ use super::reach::{Arrival, reach};
 use crate::prep::hand::{Hand, HandError, Hands};
 use crate::prep::journal::{Event, JournalError, Record, RecordId, RecordPhase, Request};
 use crate::prep::owner::Owner;
+use crate::prep::step::{Step, StepState};
 
 /// How an undo went.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,6 +114,8 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         let goal = match (&record.phase, &record.goal) {
             // Cut short in its undo: computed anew, a share would be taken back twice.
             (RecordPhase::Undoing, Some(goal)) => goal.clone(),
+            // Others' lie upon it: what they will have found is what is left.
+            _ if let Some(goal) = self.goal_beneath(id, step, &now) => goal,
             (RecordPhase::Intended, _) => {
                 step.unfinished(&record.original, &record.wanted, &now).map_err(HandError::from)?
             }
@@ -122,6 +125,16 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         let arrival = reach(hand, step, &goal, now, tell)?;
         self.append(Event::Undone { id, note: arrival.note.clone() })?;
         Ok(arrival)
+    }
+}
+
+impl<H: Hands, G: Guard> Engine<H, G> {
+    /// What is to be once a record is gone upon which others lie; `None` if none do.
+    fn goal_beneath(&self, id: RecordId, step: &Step, now: &StepState) -> Option<StepState> {
+        let journal = self.journal();
+        let (above, _, wanted) = journal.ledger().rebased_on(id).pop()?;
+        let record = journal.ledger().records.get(&above)?;
+        step.rebased(now, &record.wanted, &wanted)
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Request {
 }
 
 /// One line of the journal.
+#[allow(clippy::large_enum_variant, reason = "an event lives as long as it takes to write or to read its line")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[allow(clippy::large_enum_variant, reason = "one event at a time is on its way to the file")]

@@ -148,6 +148,11 @@ impl Ledger {
                 }
             }
             Event::Undone { id, .. } => {
+                for (above, original, wanted) in self.rebased_on(id) {
+                    if let Some(record) = self.records.get_mut(&above) {
+                        (record.original, record.wanted) = (original, wanted);
+                    }
+                }
                 self.records.remove(&id);
                 for holding in self.holdings.values_mut() {
                     holding.records.retain(|other| *other != id);
@@ -171,6 +176,31 @@ impl Ledger {
     /// The change that made an effect, if there is one.
     pub fn of_effect(&self, effect: &Effect) -> Option<(RecordId, &Record)> {
         self.records.iter().find(|(_, record)| record.step.effect().key == effect.key).map(|(id, record)| (*id, record))
+    }
+
+    /// The share that an owner has added with a step, if there is one.
+    pub fn share_of(&self, owner: &Owner, step: &Step) -> Option<(RecordId, &Record)> {
+        let ours = |record: &Record| record.step == *step && record.owners.contains(owner);
+        self.records.iter().find(|(_, record)| ours(record)).map(|(id, record)| (*id, record))
+    }
+
+    /// Effects that lie upon one (see [`crate::prep::Part`]), oldest first: what they found and what they want once it is gone. Each found
+    /// what the one before it had made.
+    pub fn rebased_on(&self, id: RecordId) -> Vec<(RecordId, StepState, StepState)> {
+        let Some(gone) = self.records.get(&id) else { return Vec::new() };
+        let lane = |record: &Record| record.step.effect().part.map(|part| part.of);
+        let (mut from, mut to) = (gone.wanted.clone(), gone.original.clone());
+        let mut above = Vec::new();
+        for (other, record) in self.records.iter().filter(|(other, _)| **other > id) {
+            if lane(record).is_none() || lane(record) != lane(gone) {
+                continue;
+            }
+            let Some(original) = record.step.rebased(&record.original, &from, &to) else { continue };
+            let Ok(wanted) = record.step.wanted(&original) else { continue };
+            (from, to) = (record.wanted.clone(), wanted.clone());
+            above.push((*other, original, wanted));
+        }
+        above
     }
 
     /// What keeps a lock domain from being touched.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zbus::wire::serialized::{Context, Data};
 use zbus::wire::{BE, LE, to_bytes};
-use zbus::{ObjectPath, Signature, Type, Variant};
+use zbus::{Type, Variant};
 
 use crate::host::Root;
 use crate::prep::trouble::Trouble;
@@ -170,24 +170,8 @@ impl Bus {
             "" => Vec::new(),
             _ => to_bytes(Context::new(LE, 0), body).map_err(|error| wrong(&error))?.bytes().to_vec(),
         };
-        let path = ObjectPath::try_from(method.path).map_err(|error| wrong(&error))?;
-        let mut fields = vec![
-            (field::PATH, Variant::from(path)),
-            (field::INTERFACE, Variant::from(method.interface)),
-            (field::MEMBER, Variant::from(method.member)),
-        ];
-        if self.routed {
-            fields.push((field::DESTINATION, Variant::from(method.destination)));
-        }
-        if !method.signature.is_empty() {
-            let signature =
-                Signature::try_from(method.signature).map_err(|error| BusError::Broken(format!("{error:?}")))?;
-            fields.push((field::SIGNATURE, Variant::from(signature)));
-        }
         let length = u32::try_from(body.len()).map_err(|error| wrong(&error))?;
-        let header: Header<'_> = (b'l', CALL, 0, 1, length, self.serial, fields);
-        let mut message = to_bytes(Context::new(LE, 0), &header).map_err(|error| wrong(&error))?.bytes().to_vec();
-        message.resize(message.len().next_multiple_of(8), 0);
+        let mut message = head(method, self.routed, self.serial, length);
         message.extend(body);
         self.stream.write_all(&message)?;
         loop {
@@ -254,6 +238,35 @@ impl Bus {
     }
 }
 
+/// What stands before a call's arguments. By hand, for a list of arguments has a signature without the parentheses that a structure has,
+/// and zbus keeps them apart only in its own messages.
+fn head(method: Method<'_>, routed: bool, serial: u32, body: u32) -> Vec<u8> {
+    let mut fields = Vec::new();
+    let mut field = |number: u8, kind: u8, text: &str| {
+        fields.resize(usize::next_multiple_of(fields.len(), 8), 0);
+        fields.extend([number, 1, kind, 0]);
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+        fields.extend(if kind == b'g' { &length[..1] } else { &length });
+        fields.extend(text.as_bytes());
+        fields.push(0);
+    };
+    field(field::PATH, b'o', method.path);
+    field(field::INTERFACE, b's', method.interface);
+    field(field::MEMBER, b's', method.member);
+    if routed {
+        field(field::DESTINATION, b's', method.destination);
+    }
+    if !method.signature.is_empty() {
+        field(field::SIGNATURE, b'g', method.signature);
+    }
+    let mut head = vec![b'l', CALL, 0, 1];
+    let length = u32::try_from(fields.len()).unwrap_or(u32::MAX);
+    head.extend([body, serial, length].map(u32::to_le_bytes).concat());
+    head.extend(fields);
+    head.resize(head.len().next_multiple_of(8), 0);
+    head
+}
+
 /// A message that came.
 enum Received {
     Answer { to: u32, body: Body },
@@ -261,3 +274,6 @@ enum Received {
     Signal { member: String, body: Body },
     Other,
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// Where units' files are (systemd.unit(5)).
+const FOLDERS: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+/// Where systemd's tool is: most distributions; those without merged folders; NixOS.
+const SYSTEMCTL: [&str; 3] = ["usr/bin/systemctl", "bin/systemctl", "run/current-system/sw/bin/systemctl"];
 /// How exactly a timer fires: nobody waits for it to the second.
 const ACCURACY_MICROS: u64 = 1_000_000;
 
@@ -71,13 +75,6 @@ impl Units {
         Ok(Unit { properties: body.read().map_err(failed)? })
     }
 
-    /// `, did you mean "x"?` among all units there are.
-    pub(crate) fn did_you_mean(&mut self, name: &str) -> String {
-        let files = self.call("ListUnitFiles", "", &()).and_then(|body| body.read::<Vec<(String, String)>>());
-        let names: Vec<String> = files.unwrap_or_default().into_iter().map(|(file, _)| file).collect();
-        did_you_mean(name, names.iter().filter_map(|file| file.rsplit('/').next()))
-    }
-
     /// Starts or stops, and waits until that is done.
     fn job(&mut self, member: &str, name: &str) -> Result<(), Trouble> {
         let what = if member == "StartUnit" { "started" } else { "stopped" };
@@ -122,6 +119,13 @@ impl Units {
     }
 }
 
+/// `, did you mean "x"?` among the units whose files are there. systemd itself would read every one of them for that, and answer nobody
+/// else meanwhile.
+pub(crate) fn close_to(root: &Root, name: &str) -> String {
+    let names: Vec<String> = FOLDERS.iter().flat_map(|folder| root.names(folder).unwrap_or_default()).collect();
+    did_you_mean(name, names.iter().map(String::as_str))
+}
+
 pub(super) fn start(root: &Root, name: &str) -> Result<(), Trouble> {
     Units::open(root)?.job("StartUnit", name)
 }
@@ -153,17 +157,23 @@ pub(crate) fn timer(name: &str) -> String {
 /// A value of a transient unit's property.
 type Property<'a> = (&'a str, Variant<'a>);
 
-pub(super) fn return_after(root: &Root, name: &str, seconds: u64) -> Result<(), Trouble> {
+pub(super) fn return_after(root: &Root, name: &str, along: &[String], seconds: u64) -> Result<(), Trouble> {
     let mut units = Units::open(root)?;
     let timer = timer(name);
     let service = format!("{}.service", timer.trim_end_matches(".timer"));
     // One of a plan that was cut short would be in the way.
     cancel(&mut units, &timer)?;
+    let Some(systemctl) = SYSTEMCTL.into_iter().find(|path| root.has(path)) else {
+        return Err(Trouble::new(format!(
+            "no timer was set that would start {name} again: this node has no systemctl"
+        )));
+    };
     let run = |words: &[&str]| {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        ("/usr/bin/systemctl".to_owned(), words, true)
+        (format!("/{systemctl}"), words, true)
     };
-    let exec = vec![run(&["systemctl", "unmask", "--runtime", name]), run(&["systemctl", "start", name])];
+    let start: Vec<&str> = ["systemctl", "start", name].into_iter().chain(along.iter().map(String::as_str)).collect();
+    let exec = vec![run(&["systemctl", "unmask", "--runtime", name]), run(&start)];
     let micros = seconds.saturating_mul(1_000_000);
     let what = format!("Starts {name} again, should virt-tailor not do so");
     let timing: Vec<Property<'_>> = vec![

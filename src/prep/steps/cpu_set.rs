@@ -38,7 +38,7 @@ impl CpuSet {
     }
 
     /// What is in both.
-    pub(super) fn common(&self, other: &Self) -> Self {
+    pub(in crate::prep) fn common(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).copied().collect())
     }
 

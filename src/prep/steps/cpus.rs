@@ -62,7 +62,7 @@ impl Kind for IsolateCpus {
     }
 
     fn effect(&self) -> Effect {
-        Effect::exclusive(format!("CPUs {}", self.cpus))
+        Effect::exclusive(format!("CPUs {}", self.cpus)).part("cpus", self.cpus.clone())
     }
 
     fn observe(&self, root: &Root) -> Result<CpusState, Trouble> {

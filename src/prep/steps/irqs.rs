@@ -46,7 +46,7 @@ impl Kind for MoveIrqs {
     }
 
     fn effect(&self) -> Effect {
-        Effect::shared(format!("interrupts of CPUs {}", self.away_from))
+        Effect::shared(format!("interrupts of CPUs {}", self.away_from)).part("interrupts", self.away_from.clone())
     }
 
     fn observe(&self, root: &Root) -> Result<IrqState, Trouble> {
@@ -70,10 +70,13 @@ impl Kind for MoveIrqs {
                 self.away_from, now.online
             )));
         }
+        // What others keep interrupts off is not in the default any more.
+        let usual = now.default.as_ref().map(|cpus| cpus.common(&others)).filter(|cpus| !cpus.is_empty());
+        let usual = usual.unwrap_or(others);
         let away = |cpus: &CpuSet| {
             let rest = cpus.without(&self.away_from);
             // An interrupt of these CPUs alone may go anywhere else.
-            if rest.common(&now.online).is_empty() { others.clone() } else { rest }
+            if rest.common(&now.online).is_empty() { usual.clone() } else { rest }
         };
         let irqs = now.irqs.iter().map(|(irq, cpus)| (*irq, away(cpus))).collect();
         Ok(IrqState { online: now.online.clone(), default: now.default.as_ref().map(away), irqs })
@@ -89,43 +92,59 @@ impl Kind for MoveIrqs {
             HostFile::new(path).ok().map(|file| Action::Write { file, value, tolerate })
         };
         // First those to come, so that none of them comes to where it must not be.
-        let default = to.default.as_ref().filter(|to| from.default.as_ref() != Some(to));
+        let default = to.default.as_ref().filter(|to| !self.settled(to, from.default.as_ref()));
         let default = default.and_then(|cpus| write(DEFAULT.to_owned(), cpus.to_mask()));
-        let changed = to.irqs.iter().filter(|(irq, to)| from.irqs.get(irq).is_some_and(|from| from != *to));
+        let changed =
+            to.irqs.iter().filter(|(irq, to)| from.irqs.get(irq).is_some_and(|from| !self.settled(to, Some(from))));
         let irqs =
             changed.filter_map(|(irq, cpus)| write(format!("proc/irq/{irq}/smp_affinity_list"), cpus.to_string()));
         default.into_iter().chain(irqs).collect()
     }
 
     fn undone(&self, original: &IrqState, wanted: &IrqState, now: &IrqState) -> IrqState {
-        // Others may have taken CPUs away as well: ours come back, theirs do not.
-        let back = |original: &CpuSet, wanted: Option<&CpuSet>, now: &CpuSet| {
-            if wanted == Some(now) { original.clone() } else { now.with(&original.common(&self.away_from)) }
-        };
-        let irqs = now.irqs.iter().map(|(irq, now)| {
-            let original = original.irqs.get(irq);
-            // One that came since, under the default of that time, is given what others have now.
-            let cpus = original.map_or_else(|| now.clone(), |original| back(original, wanted.irqs.get(irq), now));
-            (*irq, cpus)
-        });
-        let default = now.default.as_ref().map(|now| match &original.default {
-            Some(original) => back(original, wanted.default.as_ref(), now),
-            None => now.clone(),
-        });
-        IrqState { online: now.online.clone(), default, irqs: irqs.collect() }
+        moved(now, wanted, original)
+    }
+
+    fn rebased(&self, state: &IrqState, from: &IrqState, to: &IrqState) -> Option<IrqState> {
+        Some(moved(state, from, to))
     }
 
     fn reached(&self, goal: &IrqState, now: &IrqState) -> Reached {
-        if goal.default != now.default {
+        if goal.default.as_ref().is_some_and(|goal| !self.settled(goal, now.default.as_ref())) {
             return Reached::No(format!("/{DEFAULT} is not as it should be"));
         }
         // What has gone meanwhile is where it should be, and so is what came under the new default.
-        let unmoved = now.irqs.iter().filter(|(irq, cpus)| goal.irqs.get(irq).is_some_and(|goal| goal != *cpus));
+        let unmoved = now
+            .irqs
+            .iter()
+            .filter(|(irq, cpus)| goal.irqs.get(irq).is_some_and(|goal| !self.settled(goal, Some(cpus))));
         let unmoved: Vec<String> = unmoved.map(|(irq, _)| irq.to_string()).collect();
         match unmoved.len() {
             0 => Reached::Yes,
             count => Reached::Enough(format!("{count} interrupts cannot be moved: {}", unmoved.join(", "))),
         }
+    }
+}
+
+/// A state in which what is as in `from` is as in `to`. What is otherwise is somebody else's doing, and what has come since is as it is.
+fn moved(state: &IrqState, from: &IrqState, to: &IrqState) -> IrqState {
+    let irq = |irq: &u32, cpus: &CpuSet| match (from.irqs.get(irq), to.irqs.get(irq)) {
+        (Some(from), Some(to)) if from == cpus => to.clone(),
+        _ => cpus.clone(),
+    };
+    let default = match (&state.default, &to.default) {
+        (Some(_), Some(to)) if state.default == from.default => Some(to.clone()),
+        _ => state.default.clone(),
+    };
+    let irqs = state.irqs.iter().map(|(number, cpus)| (*number, irq(number, cpus))).collect();
+    IrqState { online: state.online.clone(), default, irqs }
+}
+
+impl MoveIrqs {
+    /// Whether a list of CPUs is as it should be. Of one that is to be off our CPUs nothing else matters: others have theirs.
+    fn settled(&self, goal: &CpuSet, now: Option<&CpuSet>) -> bool {
+        let off = |cpus: &CpuSet| cpus.common(&self.away_from).is_empty();
+        now.is_some_and(|now| goal == now || (off(goal) && off(now)))
     }
 }
 
@@ -163,13 +182,43 @@ mod tests {
     }
 
     #[test]
-    fn two_who_overlap_in_time_leave_it_as_it_was() {
-        let original = state("0-7", &[(1, "0-7")]);
-        let first = step("2-3").wanted(&original).unwrap();
-        let both = step("4-5").wanted(&first).unwrap();
-        let second = step("2-3").undone(&original, &first, &both);
-        assert_eq!(second, state("0-3,6-7", &[(1, "0-3,6-7")]));
-        assert_eq!(step("4-5").undone(&first, &both, &second), original);
+    fn whoever_goes_first_everything_is_as_it_was_in_the_end() {
+        // Anywhere; on one of the first's CPUs alone; on one of the second's; across both; elsewhere.
+        let original =
+            state("0-7", &[(1, "0-7"), (20, "2"), (21, "4"), (22, "2,4"), (23, "0"), (24, "2-5"), (25, "0,3")]);
+        let (first, second) = (step("2-3"), step("4-5"));
+        let one = first.wanted(&original).unwrap();
+        let two = second.wanted(&one).unwrap();
+        for cpus in two.irqs.values().chain(&two.default) {
+            assert!(cpus.common(&"2-5".parse().unwrap()).is_empty(), "{cpus}");
+        }
+        // Whoever asks again while the other is there changes nothing.
+        assert_eq!(first.reached(&one, &two), Reached::Yes);
+        assert_eq!(first.moves(&two, &one, 0), []);
+        let newest_first = first.undone(&original, &one, &second.undone(&one, &two, &two));
+        assert_eq!(newest_first, original);
+
+        // The first goes: the second is as if it had been alone.
+        let found = second.rebased(&one, &one, &original).unwrap();
+        let wanted = second.wanted(&found).unwrap();
+        let alone = first.rebased(&two, &two, &wanted).unwrap();
+        assert_eq!(alone, second.wanted(&original).unwrap());
+        assert_eq!(second.undone(&found, &wanted, &alone), original);
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_stays() {
+        let original = state("0-7", &[(1, "0-7"), (9, "0-7")]);
+        let wanted = step("2-3").wanted(&original).unwrap();
+        let now = state("0-1,4-7", &[(1, "6"), (9, "0-1,4-7"), (30, "1")]);
+        assert_eq!(step("2-3").undone(&original, &wanted, &now), state("0-7", &[(1, "6"), (9, "0-7"), (30, "1")]));
+    }
+
+    #[test]
+    fn overlapping_sets_are_two_effects_that_meet() {
+        assert!(step("2-3").effect().overlaps(&step("3-4").effect()));
+        assert!(!step("2-3").effect().overlaps(&step("4-5").effect()));
+        assert!(!step("2-3").effect().overlaps(&step("2-3").effect()));
     }
 
     #[test]

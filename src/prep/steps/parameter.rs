@@ -98,7 +98,7 @@ impl SetParameter {
 }
 
 /// Whether two texts are one value: the kernel shows 1 as Y where it is a switch, and 0x10 as 16.
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     let switch = |text: &str| match text {
         "1" | "y" | "Y" => Some(true),
         "0" | "n" | "N" => Some(false),

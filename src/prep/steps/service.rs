@@ -4,12 +4,14 @@
 //! wants to be stopped (ExecStop). Whatever systemd stops along with it comes back with it. A timer of systemd's own starts it again
 //! after a time, should nobody be left to do it.
 
+mod planned;
+
 use serde::{Deserialize, Serialize};
 
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
-use crate::prep::live::units::{Units, timer};
+use crate::prep::live::units::{Unit, Units, close_to, timer};
 use crate::prep::trouble::Trouble;
 
 /// Endings of units' names (systemd.unit(5)).
@@ -73,16 +75,6 @@ impl ServiceState {
 }
 
 impl StopService {
-    /// The same by the unit's own name: two who know it by different names shall meet.
-    ///
-    /// # Errors
-    ///
-    /// [`Trouble`]: systemd cannot be reached.
-    pub fn resolved(self, root: &Root) -> Result<Self, Trouble> {
-        let id = Units::open(root)?.unit(&self.full_name())?.text("Id");
-        Ok(if id.is_empty() { self } else { Self { unit: id, ..self } })
-    }
-
     fn full_name(&self) -> String {
         if KINDS.iter().any(|kind| self.unit.ends_with(kind)) {
             self.unit.clone()
@@ -90,6 +82,23 @@ impl StopService {
             format!("{}.service", self.unit)
         }
     }
+}
+
+/// All that run and will stop when a unit stops, by name.
+fn dependants(units: &mut Units, name: &str, unit: &Unit) -> Result<Vec<String>, Trouble> {
+    let above = |unit: &Unit| ["RequiredBy", "BoundBy", "ConsistsOf"].map(|kind| unit.texts(kind)).concat();
+    let (mut found, mut next) = (Vec::new(), above(unit));
+    while let Some(other) = next.pop() {
+        if found.len() < MOST && !found.contains(&other) && other != name {
+            let there = units.unit(&other)?;
+            if there.text("ActiveState") == "active" {
+                next.extend(above(&there));
+                found.push(other);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 impl Kind for StopService {
@@ -108,30 +117,13 @@ impl Kind for StopService {
         let mut units = Units::open(root)?;
         let unit = units.unit(&given)?;
         let load = unit.text("LoadState");
-        let close = if load == "not-found" { units.did_you_mean(&given) } else { String::new() };
+        let close = if load == "not-found" { close_to(root, &given) } else { String::new() };
         let mut name = unit.text("Id");
         if name.is_empty() {
             name = given;
         }
-        let mut dependants = Vec::new();
-        let mut next = vec![(name.clone(), unit)];
-        let mut first = None;
-        while let Some((name, unit)) = next.pop() {
-            for kind in ["RequiredBy", "BoundBy", "ConsistsOf"] {
-                for other in unit.texts(kind) {
-                    if dependants.len() < MOST && !dependants.contains(&other) && other != name {
-                        let there = units.unit(&other)?;
-                        if there.text("ActiveState") == "active" {
-                            dependants.push(other.clone());
-                            next.push((other, there));
-                        }
-                    }
-                }
-            }
-            first = first.or(Some(unit));
-        }
-        dependants.sort();
-        let text = |property: &str| first.as_ref().map(|unit| unit.text(property)).unwrap_or_default();
+        let dependants = dependants(&mut units, &name, &unit)?;
+        let text = |property: &str| unit.text(property);
         Ok(ServiceState {
             load,
             active: text("ActiveState"),
@@ -183,7 +175,8 @@ impl Kind for StopService {
             return moves;
         }
         if let Some(seconds) = self.max_hold.filter(|_| to.returning && !from.returning) {
-            moves.push(Action::ReturnAfter { unit: unit(), seconds });
+            let along = from.dependants.clone();
+            moves.push(Action::ReturnAfter { unit: unit(), seconds, along });
         }
         if from.runs() {
             moves.push(Action::StopUnit { unit: unit() });

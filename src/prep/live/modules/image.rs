@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::named;
+use super::place::real;
 use crate::host::Root;
 use crate::prep::trouble::Trouble;
 
@@ -20,14 +21,16 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Reads and unpacks a file. `path` is on our own file system.
-    pub(crate) fn read(_root: &Root, path: &Path) -> Result<Self, Trouble> {
-        let failed = |error: io::Error| Trouble::io(format_args!("cannot read module {}", path.display()), &error);
+    /// Reads and unpacks a file of the host's.
+    pub(crate) fn read(root: &Root, below: &Path) -> Result<Self, Trouble> {
+        let failed = |error: io::Error| Trouble::io(format_args!("cannot read module {}", below.display()), &error);
+        let path = real(root, below).map_err(failed)?;
         let mut raw = Vec::new();
-        File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut raw)).map_err(failed)?;
+        File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut raw)).map_err(failed)?;
         match unpack(&raw).map_err(failed)? {
-            Some(bytes) => Ok(Self { path: path.to_owned(), packed: true, bytes }),
-            None => Ok(Self { path: path.to_owned(), packed: false, bytes: raw }),
+            Some(bytes) => Ok(Self { path, packed: true, bytes }),
+            None if raw.len() as u64 > LARGEST => Err(failed(too_large())),
+            None => Ok(Self { path, packed: false, bytes: raw }),
         }
     }
 
@@ -66,12 +69,16 @@ impl Image {
     }
 }
 
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {} MiB", LARGEST >> 20))
+}
+
 /// The bytes within, by the file's first bytes; `None` if it is not packed.
 fn unpack(raw: &[u8]) -> io::Result<Option<Vec<u8>>> {
     fn whole(reader: impl Read) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
-        reader.take(LARGEST).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        reader.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST { Err(too_large()) } else { Ok(Some(bytes)) }
     }
     match raw {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => whole(lzma_rust2::XzReader::new(raw, true)),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::named;
+use super::place::real;
 use crate::base::did_you_mean;
 use crate::host::Root;
 use crate::prep::trouble::Trouble;
@@ -17,7 +18,7 @@ const ENDINGS: [&str; 4] = [".ko", ".ko.xz", ".ko.zst", ".ko.gz"];
 pub(crate) struct Library {
     /// Below the host's root.
     folder: PathBuf,
-    /// Name to file, on our own file system.
+    /// Name to file, below the host's root.
     files: BTreeMap<String, PathBuf>,
     /// Name to all that must be loaded before, the nearest first.
     needs: BTreeMap<String, Vec<String>>,
@@ -34,7 +35,7 @@ impl Library {
         };
         let base = from.unwrap_or(Path::new("/"));
         let places = ["lib/modules", "usr/lib/modules"].map(|place| base.join(place).join(&release));
-        let Some(folder) = places.iter().find(|place| root.has(place)) else {
+        let Some((folder, real)) = places.iter().find_map(|place| Some((place, real(root, place).ok()?))) else {
             let [wanted, _] = &places;
             let others = root.names(base.join("lib/modules")).unwrap_or_default();
             let there = if others.is_empty() { String::new() } else { format!(" (there is {})", others.join(", ")) };
@@ -50,20 +51,21 @@ impl Library {
             built_in: Vec::new(),
             softly: BTreeMap::new(),
         };
-        match root.text(folder.join("modules.dep"))? {
+        let text = |list: &str| std::fs::read_to_string(real.join(list)).ok();
+        match text("modules.dep") {
             Some(text) => {
                 for (file, needs) in text.lines().filter_map(|line| line.split_once(':')) {
                     let Some(name) = stem(file) else { continue };
                     library.needs.insert(name.clone(), needs.split_ascii_whitespace().filter_map(stem).collect());
-                    library.files.insert(name, root.path(folder.join(file)));
+                    library.files.insert(name, folder.join(file));
                 }
             }
             // Nobody has run depmod there: a folder with a file or two.
-            None => library.walk(&root.path(folder), 8),
+            None => library.walk(root, folder, 8),
         }
-        let built_in = root.text(folder.join("modules.builtin"))?.unwrap_or_default();
+        let built_in = text("modules.builtin").unwrap_or_default();
         library.built_in = built_in.lines().filter_map(stem).collect();
-        for line in root.text(folder.join("modules.softdep"))?.unwrap_or_default().lines() {
+        for line in text("modules.softdep").unwrap_or_default().lines() {
             let mut words = line.split_ascii_whitespace();
             if let (Some("softdep"), Some(name)) = (words.next(), words.next()) {
                 let before = words.skip_while(|word| *word != "pre:").skip(1).take_while(|word| *word != "post:");
@@ -73,17 +75,17 @@ impl Library {
         Ok(library)
     }
 
-    fn walk(&mut self, folder: &Path, deep: u32) {
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() && deep > 0 => self.walk(&path, deep - 1),
-                Ok(kind) if kind.is_file() => {
-                    if let Some(name) = path.to_str().and_then(stem) {
-                        self.files.insert(name, path);
-                    }
-                }
+    /// Links are followed: vendors' packages lay their builds out as links to other kernels' (weak-updates), and to absolute places.
+    fn walk(&mut self, root: &Root, folder: &Path, deep: u32) {
+        let Some(entries) = real(root, folder).ok().and_then(|real| std::fs::read_dir(real).ok()) else { return };
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        // depmod.d(5) looks into updates first, and the first one counts here.
+        names.sort_by_key(|name| (name != "updates", name.clone()));
+        for path in names.into_iter().map(|name| folder.join(name)) {
+            let Some(data) = real(root, &path).ok().and_then(|real| std::fs::metadata(real).ok()) else { continue };
+            match path.to_str().and_then(stem) {
+                Some(name) if data.is_file() => drop(self.files.entry(name).or_insert(path)),
+                _ if data.is_dir() && deep > 0 => self.walk(root, &path, deep - 1),
                 _ => (),
             }
         }
@@ -154,7 +156,7 @@ mod tests {
         ]);
         let library = Library::open(&Root::new(tree.path()), None).unwrap();
         let file = library.file("snd_hda_intel").unwrap();
-        assert_eq!(file, tree.path().join("lib/modules/6.12-x/kernel/a/snd-hda-intel.ko.xz"));
+        assert_eq!(file, Path::new("/lib/modules/6.12-x/kernel/a/snd-hda-intel.ko.xz"));
         assert_eq!(library.needs("snd_hda_intel"), ["snd"]);
         assert!(library.is_built_in("pci_stub") && !library.is_built_in("snd"));
         assert_eq!(library.softly_before("snd_hda_intel"), ["snd", "seq"]);
@@ -172,5 +174,35 @@ mod tests {
             error.message,
             "there are no modules for the running kernel in /old/lib/modules/6.12-x (there is 5.1)"
         );
+    }
+    #[test]
+    fn links_are_followed_below_the_hosts_root() {
+        let tree = tree(&[
+            ("opt/sfc-2/lib/modules/6.12-x/kernel/sfc.ko", "old"),
+            ("opt/sfc-2/lib/modules/6.12-x/updates/sfc.ko", "new"),
+            ("opt/elsewhere/mlx5.ko", "linked"),
+            ("opt/loop/x", ""),
+        ]);
+        let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, tree.path().join(from)).unwrap();
+        link("/opt/sfc-2", "opt/sfc");
+        link("/opt/elsewhere/mlx5.ko", "opt/sfc-2/lib/modules/6.12-x/kernel/mlx5.ko");
+        link("/opt/sfc/lib", "opt/sfc-2/lib/modules/6.12-x/kernel/circle");
+        link("/nowhere.ko", "opt/sfc-2/lib/modules/6.12-x/kernel/gone.ko");
+        let root = Root::new(tree.path());
+        let library = Library::open(&root, Some(Path::new("/opt/sfc"))).unwrap();
+        let read = |name: &str| std::fs::read_to_string(real(&root, &library.file(name).unwrap()).unwrap()).unwrap();
+        assert_eq!((&*read("sfc"), &*read("mlx5")), ("new", "linked"));
+        assert_eq!(library.file("gone"), None);
+    }
+
+    #[test]
+    fn odd_lines_of_depmods_lists_are_passed_over() {
+        let tree = tree(&[(
+            "usr/lib/modules/6.12-x/modules.dep",
+            "\nno colon\nREADME: x\nupdates/dkms/a-b.ko.zst:   kernel/c-d.ko.gz\textra/e.ko\nkernel/c-d.ko.gz:\n",
+        )]);
+        let library = Library::open(&Root::new(tree.path()), None).unwrap();
+        assert_eq!(library.needs("a_b"), ["c_d", "e"]);
+        assert_eq!(library.files.keys().collect::<Vec<_>>(), ["a_b", "c_d"]);
     }
 }

@@ -4,9 +4,13 @@
 //! |---|---|
 //! | `library` | where a module's file is, and what it needs first |
 //! | `image` | what a module's file says of itself; unpacking it |
+//! | `options` | the parameters that the node's administrator has set for a module |
+//! | `place` | links of the host's, followed as it would |
 
 mod image;
 mod library;
+mod options;
+mod place;
 
 use std::fs::File;
 use std::path::Path;
@@ -81,6 +85,8 @@ fn load_from(
             load_from(root, &need, &[], all, all, depth + 1)?;
         }
     }
+    // What was asked for comes last, and counts.
+    let parameters = [options::options(root, name), parameters.to_vec()].concat();
     insert(root, name, &parameters.join(" "), &image)
 }
 
@@ -177,7 +183,7 @@ pub(crate) fn users(root: &Root, name: &str) -> Option<String> {
     let mut devices = Vec::new();
     for driver in root.names(format!("{folder}/drivers")).unwrap_or_default() {
         let bound = root.names(format!("{folder}/drivers/{driver}")).unwrap_or_default();
-        devices.extend(bound.into_iter().filter(|name| name.contains(':') && !name.contains("module")));
+        devices.extend(bound.into_iter().filter(|name| name.contains(':')));
     }
     Some(if devices.is_empty() { text } else { format!("{text}; it drives {}", devices.join(", ")) })
 }

@@ -2,12 +2,11 @@
 //!
 //! Which build is loaded is told by its build id, which the kernel shows of every loaded module and the file has in it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::module::{Loaded, ModuleState, load_again};
+use super::{Loaded, ModuleState, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -81,19 +80,19 @@ impl Kind for SwapModule {
         if now.swapped {
             return Ok(now.clone());
         }
-        if let Some(busy) = now.modules.busy() {
-            return Err(Trouble::new(format!("module {} cannot be replaced: {busy}", self.module)));
+        if let Some(why) = now.modules.kept() {
+            return Err(Trouble::new(format!("module {} cannot be replaced: {why}", self.module)));
         }
         let mut modules = now.modules.clone();
         if !modules.is_loaded() {
-            modules.loaded = vec![Loaded { name: named(&self.module), parameters: BTreeMap::new(), busy: None }];
+            modules.loaded = vec![Loaded::new(named(&self.module))];
         }
         Ok(SwapState { modules, swapped: true })
     }
 
     fn moves(&self, from: &SwapState, to: &SwapState, attempt: u32) -> Vec<Action> {
         // Nobody is unloaded for what cannot be done, and the second time whatever is missing comes back without parameters.
-        if attempt > 1 || from.modules.busy().is_some() {
+        if attempt > 1 || from.modules.kept().is_some() {
             return Vec::new();
         }
         let mut moves = Vec::new();
@@ -119,17 +118,17 @@ impl Kind for SwapModule {
 
     fn reached(&self, goal: &SwapState, now: &SwapState) -> Reached {
         let missing = |one: &&Loaded| !now.modules.loaded.iter().any(|other| other.name == one.name);
-        let busy = || now.modules.busy().map_or_else(String::new, |busy| format!(": {busy}"));
+        let kept = || now.modules.kept().map_or_else(String::new, |why| format!(": {why}"));
         match goal.modules.loaded.iter().find(missing) {
             Some(one) => Reached::No(format!("module {} is not loaded", one.name)),
             None if !goal.modules.is_loaded() && now.modules.is_loaded() => {
-                Reached::No(format!("module {} is still loaded{}", self.module, busy()))
+                Reached::No(format!("module {} is still loaded{}", self.module, kept()))
             }
             None if goal.swapped && !now.swapped => {
-                Reached::No(format!("module {} is not the one in {}{}", self.module, self.from.display(), busy()))
+                Reached::No(format!("module {} is not the one in {}{}", self.module, self.from.display(), kept()))
             }
             None if now.swapped && !goal.swapped => {
-                Reached::No(format!("module {} is still the one in {}{}", self.module, self.from.display(), busy()))
+                Reached::No(format!("module {} is still the one in {}{}", self.module, self.from.display(), kept()))
             }
             None => Reached::Yes,
         }
@@ -145,8 +144,9 @@ mod tests {
             name: (*name).to_owned(),
             parameters: [("debug".to_owned(), "2".to_owned())].into(),
             busy: busy.then(|| "it is in use (3 references)".to_owned()),
+            drives: Vec::new(),
         });
-        SwapState { modules: ModuleState { built_in: false, loaded: loaded.collect(), needs: Vec::new() }, swapped }
+        SwapState { modules: super::super::tests::state(&loaded.collect::<Vec<_>>()), swapped }
     }
 
     fn step() -> SwapModule {

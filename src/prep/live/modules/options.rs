@@ -1,0 +1,72 @@
+//! Parameters that the node's administrator has set for a module: modprobe gives them to every module it loads, so we do.
+//!
+//! From `modprobe.d` (modprobe.d(5)) and from the kernel's command line, where `module.name=value` counts for modules loaded later too.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::named;
+use super::place::real;
+use crate::host::Root;
+
+/// A file hides others of its name in later folders.
+const FOLDERS: [&str; 5] =
+    ["etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
+
+/// The parameters for a module, in the order in which modprobe would give them. What cannot be read sets none.
+pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
+    let mut files = BTreeMap::<String, PathBuf>::new();
+    for folder in FOLDERS {
+        for name in root.names(folder).unwrap_or_default() {
+            if name.ends_with(".conf") {
+                let path = Path::new(folder).join(&name);
+                files.entry(name).or_insert(path);
+            }
+        }
+    }
+    let mut options = Vec::new();
+    for path in files.values() {
+        let text = real(root, path).and_then(std::fs::read_to_string).unwrap_or_default().replace("\\\n", " ");
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            if words.next() == Some("options") && words.next().is_some_and(|name| named(name) == module) {
+                options.extend(words.map(str::to_owned));
+            }
+        }
+    }
+    let line = root.text("proc/cmdline").ok().flatten().unwrap_or_default();
+    let ours = line.split_ascii_whitespace().filter_map(|word| {
+        let (name, option) = word.split_once('.')?;
+        // `a.b=c` is one; the dot of `root=/dev/disk.1` is not.
+        (named(name) == module && !option.is_empty()).then(|| option.to_owned())
+    });
+    options.extend(ours);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_modprobe_would_give() {
+        let tree = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            (
+                "etc/modprobe.d/b.conf",
+                "# options kvm-intel x=0\noptions kvm-intel nested=1 \\\n  ept=0\noptions kvm x=1\n",
+            ),
+            ("etc/modprobe.d/a.conf", "options kvm_intel pml=1\nblacklist nouveau\n"),
+            ("usr/lib/modprobe.d/b.conf", "options kvm_intel hidden=1\n"),
+            ("etc/modprobe.d/notes.txt", "options kvm_intel no=1\n"),
+            ("proc/cmdline", "root=/dev/kvm_intel.1 kvm-intel.vmentry=always kvm_intel. kvm.y=2 quiet\n"),
+        ] {
+            let path = tree.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let root = Root::new(tree.path());
+        assert_eq!(options(&root, "kvm_intel"), ["pml=1", "nested=1", "ept=0", "vmentry=always"]);
+        assert_eq!(options(&root, "igb"), Vec::<String>::new());
+    }
+}
