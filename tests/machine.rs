@@ -1,6 +1,11 @@
 //! Views of a machine: of small trees made by hand, and of the machine the tests run on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise, and say what it cannot show"
+)]
 
 mod common;
 

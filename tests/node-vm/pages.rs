@@ -16,7 +16,7 @@ fn free(vm: &Vm, node: u32) -> (u64, u64) {
     let (mut all, mut large) = (0, 0);
     for line in text.lines().filter(|line| line.starts_with(&format!("Node {node},"))) {
         for (order, count) in line.split_whitespace().skip(4).enumerate() {
-            let kib = count.parse::<u64>().unwrap() * 4 << order;
+            let kib = (count.parse::<u64>().unwrap() * 4) << order;
             all += kib;
             large += if order >= 9 { kib } else { 0 };
         }

@@ -134,13 +134,9 @@ impl<'a> Compiler<'a> {
     /// Huge pages are bounded over all owners.
     fn within_limits(&self, request: &Request) -> Result<(), String> {
         let Some(most) = self.config.limits.hugepages.max else { return Ok(()) };
-        let bytes = |step: &Step| match step {
-            Step::AddHugepages(step) => step.kib.saturating_mul(1024).saturating_mul(step.count),
-            _ => 0,
-        };
-        let own: u64 = request.steps.iter().map(bytes).sum();
+        let own: u64 = request.steps.iter().map(Step::huge_bytes).sum();
         let others = self.ledger.records.values().filter(|record| !record.owners.contains(&request.owner));
-        let held: u64 = others.map(|record| bytes(&record.step)).sum();
+        let held: u64 = others.map(|record| record.step.huge_bytes()).sum();
         if own > 0 && held.saturating_add(own) > most.as_bytes() {
             let (own, held) = (crate::base::ByteSize::bytes(own), crate::base::ByteSize::bytes(held));
             return Err(format!("limits.hugepages.max is {most}: others hold {held} of it, and {own} are asked for"));

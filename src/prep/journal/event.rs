@@ -45,7 +45,6 @@ pub struct Request {
 #[allow(clippy::large_enum_variant, reason = "an event lives as long as it takes to write or to read its line")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[allow(clippy::large_enum_variant, reason = "one event at a time is on its way to the file")]
 pub enum Event {
     /// The file begins.
     Opened {
