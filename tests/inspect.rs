@@ -162,5 +162,6 @@ fn a_big_machine_is_drawn_whole_and_without_overlaps() {
         }
     }
     let text = inspect(tree.path(), &[]);
-    assert!(text.contains("300: 300 can be handed over"), "{text}");
+    // Of the NICs a captured tree cannot tell whether the node needs them.
+    assert!(text.contains("300: 200 can be handed over"), "{text}");
 }

@@ -12,9 +12,6 @@ pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_
     let acknowledged = |risk| allowance.config.acknowledged(address, risk).is_some();
     let mut refusals = Vec::new();
     let links = !site.nics.of(address).is_empty();
-    if allowance.resource.is_some() && (network || links) && !acknowledged(Risk::Uplink) {
-        refusals.extend(unclear(site, address, links));
-    }
     if let Some(driver) = usb_elsewhere(site, address)
         && !acknowledged(Risk::HiddenInterface)
     {
@@ -60,6 +57,10 @@ pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_
             let risk = if risk == Risk::Uplink { "uplink" } else { "hiddenInterface" };
             refusals.push(format!("{why} (guards.acknowledge with risk: {risk} for this address allows it)"));
         }
+    }
+    // Last: what is known says more.
+    if allowance.resource.is_some() && (network || links) && !acknowledged(Risk::Uplink) {
+        refusals.extend(unclear(site, address, links));
     }
     refusals
 }

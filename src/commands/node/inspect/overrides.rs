@@ -128,7 +128,15 @@ mod tests {
         for address in ["0000:00:03.0", "0000:00:03.1", "0000:00:03.2", "0000:00:04.0", "0000:00:05.2"] {
             let device = tree.path().join("sys/devices/pci0000:00").join(address);
             fs::create_dir_all(&device).unwrap();
-            for (file, text) in [("vendor", "0x8086"), ("device", "0x1234"), ("class", "0x020000"), ("resource", "")] {
+            for (file, text) in [
+                ("vendor", "0x8086"),
+                ("device", "0x1234"),
+                ("class", "0x020000"),
+                (
+                    "resource",
+                    "0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n",
+                ),
+            ] {
                 fs::write(device.join(file), text).unwrap();
             }
             let devices = tree.path().join("sys/bus/pci/devices");
