@@ -43,12 +43,12 @@ spec:
     nodes: [box]
     kind: sriov
     selector: {{address: ["{nic}"]}}
-    vfs: 2
-    mac: {{prefix: "02:00:5e"}}
-    vlan: {{id: 7, qos: 3}}
-    spoofCheck: on
+    sriov:
+      vfs: 2
+      mac: {{prefix: "02:00:5e"}}
+      vlan: {{id: 7, qos: 3}}
+      spoofCheck: on
     prepare:
-    - consoles: release
     - module: {{load: loop}}
     - module: {{parameter: {{module: printk, name: time, value: N}}}}
     - hugepages: {{size: 2Mi, count: 3}}

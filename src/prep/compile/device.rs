@@ -60,7 +60,7 @@ pub(super) fn bind(
     request: &mut Request,
 ) -> Result<(), String> {
     let chosen = driver::of(compiler, driver, function)?;
-    request.steps.push(chosen.load);
+    request.steps.extend(chosen.load);
     request.steps.push(Step::Bind(Bind { address: function, driver: chosen.driver }));
     Ok(())
 }

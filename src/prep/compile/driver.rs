@@ -3,19 +3,21 @@
 use super::Compiler;
 use crate::base::PciAddress;
 use crate::config::node::Driver;
-use crate::host::{pci_drivers, vfio_variant};
+use crate::host::{Availability, Modules, Vfio, pci_drivers, vfio_variant};
 use crate::prep::step::Step;
 use crate::prep::steps::LoadModule;
 
 /// The driver that every kernel with VFIO has.
 const PLAIN: (&str, &str) = ("vfio_pci", "vfio-pci");
+/// VFIO's first kind of IOMMU backend.
+const TYPE1: &str = "vfio_iommu_type1";
 
 /// A driver and how it gets there.
 pub(super) struct Chosen {
     /// Its name in `/sys/bus/pci/drivers`.
     pub(super) driver: String,
-    /// Its module.
-    pub(super) load: Step,
+    /// The modules it needs, in order.
+    pub(super) load: Vec<Step>,
 }
 
 /// The driver an admin names, else the best that is made for the function.
@@ -28,7 +30,17 @@ pub(super) fn of(compiler: &Compiler<'_>, driver: &Driver, function: PciAddress)
         Driver::Named(name) => name.as_str().to_owned(),
         Driver::Auto => name_of(compiler, &module)?,
     };
-    Ok(Chosen { driver, load: Step::LoadModule(LoadModule { module, parameters: Vec::new() }) })
+    let mut modules = vec![module];
+    // What maps a guest's memory. modprobe loads it after vfio ("softdep vfio post: vfio_iommu_type1"), the kernel alone only where it
+    // finds a modprobe of its own; other platforms have another.
+    let loaded = Modules::read(compiler.root).map_err(|error| error.to_string())?;
+    let vfio = Vfio::read(compiler.root, &loaded, compiler.site.kernel.release.as_deref())
+        .map_err(|error| error.to_string())?;
+    if !matches!(vfio.iommu_type1, Availability::Missing | Availability::Unknown) {
+        modules.push(TYPE1.to_owned());
+    }
+    let load = |module| Step::LoadModule(LoadModule { module, parameters: Vec::new() });
+    Ok(Chosen { driver, load: modules.into_iter().map(load).collect() })
 }
 
 /// The module of a variant driver for this very device.
