@@ -64,8 +64,8 @@ fn devices_go_and_come_back() {
         .unwrap();
         assert_eq!(plan["refused"], serde_json::json!([]), "{plan:#}");
         let before = looks(&vm, &bdf);
-        // Twenty times there and back.
-        for round in 0..20 {
+        // There and back: one of them twenty times, for what is left behind each time adds up.
+        for round in 0..if name == "nic" { 20 } else { 2 } {
             let apply =
                 vm.run(&format!("virt-tailor node apply {NODE} --resource example.com/{name} --owner vm-{name}")).ok();
             assert_eq!(apply, format!("vm-{name} has example.com/{name} ({bdf})"), "round {round}");
