@@ -22,9 +22,9 @@ use tempfile::TempDir;
 /// today it is 2.8.
 const MAX_PULLED: u64 = 6_000_000;
 
-/// What a node keeps on its disk: the layer unpacked, which is the binary: today 5.8 MB. It may grow as the agent for nodes comes to
-/// live in the same binary; beyond this one should know what it grew by.
-const MAX_UNPACKED: u64 = 9_000_000;
+/// What a node keeps on its disk: the layer unpacked, which is the binary: 5.8 MB before the node engine, with its netlink, D-Bus and
+/// decompressors, came to live in it. Beyond this one should know what it grew by.
+const MAX_UNPACKED: u64 = 12_000_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {
