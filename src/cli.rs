@@ -9,9 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::kubevirt::launcher::Release;
 use crate::kubevirt::serve::PluginName;
 
-/// Fits a KubeVirt VM's libvirt domain to its hardware.
+/// Fits a KubeVirt VM's libvirt domain to its hardware, and its node to the VM.
 ///
-/// Everything here works offline, on files: try a profile on a domain before a VM runs with it. The same code answers KubeVirt's hooks.
+/// The domain: everything works offline, on files; try a profile before a VM runs with it. The same code answers KubeVirt's hooks. The
+/// node: `virt-tailor node` looks at the machine it runs on, gives devices away and takes them back.
 #[derive(Debug, Parser)]
 #[command(name = "virt-tailor", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
@@ -20,6 +21,7 @@ Examples:
   virt-tailor mutate --domain domain.xml --vmi vm.yaml --set viommu.model=intel --changes
   virt-tailor check --domain domain.xml --profile ./my-profile.yaml
   virt-tailor rehearse --vmi vm.yaml --domain domain.xml --profile gpu-workstation
+  virt-tailor node inspect
   virt-tailor schema domain-profile > domain-profile.schema.json
 
 Exit codes:
@@ -27,7 +29,8 @@ Exit codes:
   64  the request is wrong in itself (options, profile, annotation, VM)
   65  the input is no libvirt domain, or one that cannot take what is asked
   66  a file cannot be read or written
-  69  something on the node stands in the way, and nothing was changed; or a program that we need does not answer
+  69  something on the node stands in the way, and nothing was changed; or a program
+      that we need does not answer
   70  a mistake of ours
   74  something was begun on the node and failed; what could not be undone is named
   75  another virt-tailor is changing the node: ask again

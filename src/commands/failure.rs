@@ -86,6 +86,16 @@ pub enum Failure {
     /// What is asked of the node is wrong in itself.
     #[error("{0}")]
     NodeRequest(String),
+    /// Nobody has said what may be given away.
+    #[error(
+        "there is no NodeConfig at {}: write one that says which devices may be given away (`virt-tailor schema node-config` describes \
+         it) and name it with --config",
+        path.display()
+    )]
+    NoNodeConfig {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// Something stands in the way on the node; nothing was changed.
     #[error("{}", listed("this cannot be done on this node", .0))]
     NodeRefused(Vec<String>),
@@ -120,6 +130,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::NodeRequest(_)
+            | Self::NoNodeConfig { .. }
             | Self::Request(_)
             | Self::Vmi { .. }
             | Self::InputTwice

@@ -1,7 +1,5 @@
 //! `virt-tailor node recover`: after a crash.
 
-use std::io::ErrorKind;
-
 use serde_json::json;
 
 use crate::cli::node::Recover;
@@ -17,7 +15,7 @@ pub(super) fn run(args: &Recover) -> Result<(), Failure> {
     let session = Session::at(&args.place)?;
     // Undoing needs none; without one nothing is finished.
     let config = match configuration(&args.configuration, &session.root) {
-        Err(Failure::Read { error, .. }) if error.kind() == ErrorKind::NotFound => Effective::default(),
+        Err(Failure::NoNodeConfig { .. }) => Effective::default(),
         other => other?,
     };
     let engine = session.engine(config)?;

@@ -1,5 +1,6 @@
 //! What the commands share: the engine on this node.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::cli::node::{Configuration, Place};
@@ -82,7 +83,10 @@ pub(super) fn configuration(configuration: &Configuration, root: &Root) -> Resul
 
 /// The part of a NodeConfig in a file that concerns a node.
 pub(super) fn effective(path: &Path, node: Option<&str>, root: &Root) -> Result<Effective, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::Read { path: path.to_owned(), error })?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::NoNodeConfig { path: path.to_owned() },
+        _ => Failure::Read { path: path.to_owned(), error },
+    })?;
     let config = NodeConfig::read(&path.display().to_string(), &text)?;
     let name = match node {
         Some(name) => name.to_owned(),
