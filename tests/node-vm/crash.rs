@@ -139,9 +139,10 @@ fn places(vm: &Vm, command: &str) -> Vec<Place> {
     vm.run(&format!("{log} {command}")).ok();
     let log = vm.read("/tmp/places").unwrap();
     let place = |line: &str| {
-        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        let mut words = line.splitn(4, ' ').map(str::to_owned);
         let mut word = || words.next().unwrap();
-        Place { number: word().parse().unwrap(), step: word(), at: word() }
+        let (number, _time) = (word().parse().unwrap(), word());
+        Place { number, step: word(), at: word() }
     };
     log.lines().map(place).collect()
 }

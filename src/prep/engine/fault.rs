@@ -13,7 +13,7 @@ pub(super) fn point(_place: &str) {}
 pub(super) fn about(_step: Option<&Step>) {}
 
 /// Ends this process as `kill -9` would at the place whose number, counted from 1, stands in `VIRT_TAILOR_FAULT`; the places that were
-/// passed are added to the file that `VIRT_TAILOR_FAULT_LOG` names, a line each: number, kind of step, place.
+/// passed are added to the file that `VIRT_TAILOR_FAULT_LOG` names, a line each: number, time in µs, kind of step, place.
 #[cfg(feature = "fault-injection")]
 pub(super) fn point(place: &str) {
     use std::io::Write as _;
@@ -24,7 +24,8 @@ pub(super) fn point(place: &str) {
         && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
     {
         let step = ABOUT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let _ = writeln!(file, "{number} {} {place}", step.as_deref().unwrap_or("plan"));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let _ = writeln!(file, "{number} {now} {} {place}", step.as_deref().unwrap_or("plan"));
     }
     if std::env::var("VIRT_TAILOR_FAULT").ok().and_then(|text| text.parse().ok()) == Some(number) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
