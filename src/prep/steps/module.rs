@@ -110,6 +110,11 @@ impl ModuleState {
     }
 }
 
+/// The effect of all that is done to a module.
+fn key(module: &str) -> String {
+    format!("module {}", named(module))
+}
+
 /// Puts a module behind all that use it.
 fn collect(root: &Root, name: &str, into: &mut Vec<Loaded>) -> Result<(), Trouble> {
     let folder = format!("sys/module/{name}");
