@@ -53,7 +53,8 @@ fn machine() -> Vm {
         "set -e; for module in vfio-pci igb xhci_pci vxlan vt_toy; do modprobe $module; done
          mkdir -p /opt/vt/lib/modules/$(uname -r); cp {folder}/b/vt_toy.ko /opt/vt/lib/modules/$(uname -r)/
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/toy.service
-         systemctl daemon-reload; systemctl start toy; ip link set $(ls /sys/bus/pci/devices/{nic}/net) up"
+         systemctl daemon-reload; systemctl start toy; ip link set $(ls /sys/bus/pci/devices/{nic}/net) up
+         cd /sys/bus/pci/devices/{usb}; echo auto >power/control; echo 1 >d3cold_allowed"
     ))
     .ok();
     vm.put(
@@ -99,7 +100,7 @@ spec:
     - service: {{stop: toy.service, maxHold: 1h}}
     - module: {{unload: vxlan}}
     - module: {{swap: vt_toy, from: /opt/vt, parameters: {{answer: 7}}}}
-    - module: {{load: loop}}
+    - module: {{load: ifb}}
     - module: {{parameter: {{module: printk, name: time, value: N}}}}
     - hugepages: {{size: 2Mi, count: 3}}
     - power: pin
