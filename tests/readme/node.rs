@@ -1,6 +1,7 @@
 //! The page about nodes: its commands run on any machine, of which none is the page's.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Command, Output};
 
 use virt_tailor::config::node::NodeConfig;
@@ -18,7 +19,7 @@ fn run(place: &tempfile::TempDir, command: &str) -> Output {
     let mut process = Command::new(PROGRAM);
     process.args(&words[1..]).current_dir(place.path());
     if words[2] != "inspect" {
-        process.arg("--state-dir").arg(place.path());
+        process.arg("--state-dir").arg(place.path().join("state"));
     }
     process.output().unwrap()
 }
@@ -30,6 +31,7 @@ fn the_commands_of_the_page_run() {
     let config = NodeConfig::read("node.yaml", document).unwrap();
     assert!(config.for_node("desk").resource("example.com/gpu").is_some());
     fs::write(place.path().join("node.yaml"), document).unwrap();
+    fs::DirBuilder::new().mode(0o700).create(place.path().join("state")).unwrap();
     let mut verbs = Vec::new();
     for (command, _) in commands(&text) {
         let output = run(&place, &command);
