@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::parameter::same;
 use super::super::sysfs::write;
-use super::{Loaded, ModuleState, Need, drives, key};
+use super::{LOOK_WITHIN, Loaded, ModuleState, Need, drives, key};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -86,6 +87,10 @@ impl Kind for LoadModule {
 
     fn effect(&self) -> Effect {
         Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<ModuleState, Trouble> {

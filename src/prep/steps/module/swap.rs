@@ -3,10 +3,11 @@
 //! Which build is loaded is told by its build id, which the kernel shows of every loaded module and the file has in it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, ModuleState, key, load_again};
+use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -43,6 +44,10 @@ impl Kind for SwapModule {
 
     fn effect(&self) -> Effect {
         Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<SwapState, Trouble> {

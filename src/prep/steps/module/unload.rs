@@ -1,8 +1,10 @@
 //! Have a module not loaded.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, ModuleState, key, load_again};
+use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -24,6 +26,10 @@ impl Kind for UnloadModule {
 
     fn effect(&self) -> Effect {
         Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<ModuleState, Trouble> {
