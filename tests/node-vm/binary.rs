@@ -16,6 +16,8 @@ pub(crate) fn virt_tailor() -> &'static Path {
         let target = cache().join("cargo");
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--bin", "virt-tailor", "--features", "fault-injection"])
+            // Emulated, unoptimized code is what a scenario spends its time on; that of others is hardly run.
+            .args(["--config", "profile.dev.package.virt-tailor.opt-level=1"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -42,9 +42,9 @@ use crate::machine::{Files, Machine};
 use crate::qmp::Qmp;
 
 /// How long a command may take unless told.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a boot may take: 7 s on an idle machine, 30 s on a busy one.
-const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a boot may take: 7 s on an idle machine, minutes on one that has six times as much to do as it can.
+const BOOT_PATIENCE: Duration = Duration::from_secs(400);
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
