@@ -1,0 +1,38 @@
+//! What a VM needs of the node's agent: found out by fitting its domain once for trial.
+
+use crate::domain::{Domain, LibvirtMode, lock_need};
+use crate::link::{Errand, Memlock};
+
+use super::{DomainProfile, Fitted, Hook, Seen, guarded};
+
+impl Hook {
+    /// What the agent must do for a call to be answered; none if no agent could change the answer: it is an error, or of a migration
+    /// target.
+    pub fn errand(&self, domain: &[u8], vmi: &[u8]) -> Option<Errand> {
+        guarded(|| self.needed(domain, vmi).map(Ok).transpose()).ok().flatten()
+    }
+
+    fn needed(&self, domain: &[u8], vmi: &[u8]) -> Option<Errand> {
+        let fit = |lock| self.fitted(domain, vmi, lock, &mut Seen::default()).ok();
+        let Fitted { outcome, profile, node, .. } = fit(true).or_else(|| fit(false))?;
+        let profile = profile?;
+        let mut errand = Errand { node_profiles: profile.node_profiles.clone(), node, ..Errand::default() };
+        // A VM that asks for nothing locks nothing, and neither is anything to be locked for where libvirt is root itself.
+        if profile.spec == DomainProfile::default() || self.options.libvirt == LibvirtMode::System {
+            return Some(errand);
+        }
+        let domain = Domain::parse(outcome.bytes.clone()).ok()?;
+        let need = lock_need(domain.document(), &profile.spec.memory);
+        errand.lock_is_asked = need.asked.is_some();
+        errand.memlock = need.asked.map(memlock);
+        // Companions are what is left out without the lock.
+        if fit(false)?.outcome.bytes != outcome.bytes {
+            errand.memlock = errand.memlock.max(need.of_devices.map(Memlock::Bytes));
+        }
+        Some(errand)
+    }
+}
+
+fn memlock(limit: Option<u64>) -> Memlock {
+    limit.map_or(Memlock::Unlimited, Memlock::Bytes)
+}
