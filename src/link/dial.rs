@@ -117,8 +117,8 @@ async fn converse<E: Errands>(pod: &Pod, connection: Connection, errands: &Arc<E
     let hello = proto::Hello { version: env!("CARGO_PKG_VERSION").to_owned(), node: node.to_owned() };
     // There is room for the first.
     let _ = answers.try_send(FromAgent { id: 0, answer: Some(Answer::Hello(hello)) });
-    let mut client =
-        LinkClient::with_origin(connection, Uri::from_static("http://localhost")).max_decoding_message_size(MAX_MESSAGE);
+    let mut client = LinkClient::with_origin(connection, Uri::from_static("http://localhost"))
+        .max_decoding_message_size(MAX_MESSAGE);
     let opening = async {
         let mut incoming = client.attend(ReceiverStream::new(outgoing)).await?.into_inner();
         let first = incoming.message().await?;

@@ -59,7 +59,15 @@ pub async fn run<E: Errands, N: Names>(
 ) -> io::Result<()> {
     let pods = Pods::open(&places.kubelet_root)?;
     let (places, names) = (Arc::new(places), Arc::new(names));
-    let finder = Finder { pods, places, names, errands, watch: Watching::default(), known: HashMap::new(), links: JoinSet::new() };
+    let finder = Finder {
+        pods,
+        places,
+        names,
+        errands,
+        watch: Watching::default(),
+        known: HashMap::new(),
+        links: JoinSet::new(),
+    };
     tokio::select! {
         never = finder.run() => match never {},
         () = stop => Ok(()),
@@ -274,7 +282,8 @@ impl<E: Errands, N: Names> Finder<E, N> {
             Err(error) if error.is_cancelled() => return,
             Err(error) => (error.id(), End::Panic),
         };
-        let found = self.known.iter_mut().find(|(_, known)| known.link.as_ref().is_some_and(|link| link.task.id() == id));
+        let found =
+            self.known.iter_mut().find(|(_, known)| known.link.as_ref().is_some_and(|link| link.task.id() == id));
         let Some((uid, known)) = found else { return };
         let lasted = known.link.take().is_some_and(|link| link.since.elapsed() > LAST_RETRY);
         if lasted {

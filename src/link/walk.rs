@@ -74,7 +74,8 @@ pub struct Look<'a, A> {
 
 /// The UID of a pod, as kubelet names folders by it: a Kubernetes UID, or the hash of a static pod.
 pub fn is_uid(text: &str) -> bool {
-    (8..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c) || c == b'-')
+    (8..=64).contains(&text.len())
+        && text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c) || c == b'-')
 }
 
 impl Pods {
@@ -167,8 +168,7 @@ impl Found {
 const INSIDE: ResolveFlags = MOUNTED.union(ResolveFlags::NO_XDEV);
 
 /// The same, and something may be mounted there.
-const MOUNTED: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const MOUNTED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// How often a step is tried.
 const ATTEMPTS: u32 = 16;

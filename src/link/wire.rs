@@ -113,8 +113,15 @@ fn refused(code: Code, reason: &str) -> Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answered {
     /// What is done.
-    Ready { node_profiles: Vec<String>, memlock: Option<Memlock> },
-    Working { step: u32, of: u32, what: String },
+    Ready {
+        node_profiles: Vec<String>,
+        memlock: Option<Memlock>,
+    },
+    Working {
+        step: u32,
+        of: u32,
+        what: String,
+    },
     Released,
     /// Not done, and why.
     Refused(String),
@@ -132,13 +139,15 @@ pub(super) fn reply_of_wire(answer: Option<Answer>) -> Answered {
         Some(Answer::Ready(proto::Ready { node_profiles, memory_lock })) => {
             Answered::Ready { node_profiles, memlock: memory_lock.as_ref().and_then(memlock_of_wire) }
         }
-        Some(Answer::Working(proto::Working { step, of, what })) => {
-            Answered::Working { step, of, what: text(&what) }
-        }
+        Some(Answer::Working(proto::Working { step, of, what })) => Answered::Working { step, of, what: text(&what) },
         Some(Answer::Released(proto::Released {})) => Answered::Released,
         Some(Answer::Refused(refused)) => {
             let reason = text(&refused.reason);
-            if refused.code() == Code::Unimplemented { Answered::Unimplemented(reason) } else { Answered::Refused(reason) }
+            if refused.code() == Code::Unimplemented {
+                Answered::Unimplemented(reason)
+            } else {
+                Answered::Refused(reason)
+            }
         }
     }
 }

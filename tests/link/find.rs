@@ -62,7 +62,7 @@ async fn pods_are_seen_as_they_come_and_go() {
     assert_eq!(seen.unlinked, [uid(2)]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn two_candidates_are_both_refused_and_a_link_ends_when_a_second_comes() {
     let node = Node::new();
     let volume = node.pod(1);

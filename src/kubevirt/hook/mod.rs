@@ -257,13 +257,7 @@ impl Hook {
         Reply { vm: None, pass: Some(Pass::Target), answer, kept: None }
     }
 
-    fn fitted(
-        &self,
-        domain: &[u8],
-        vmi: &[u8],
-        lock_confirmed: bool,
-        seen: &mut Seen,
-    ) -> Result<Fitted, HookError> {
+    fn fitted(&self, domain: &[u8], vmi: &[u8], lock_confirmed: bool, seen: &mut Seen) -> Result<Fitted, HookError> {
         if domain.is_empty() {
             return Err(HookError::NoDomain);
         }

@@ -14,8 +14,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::crowd::{Crowd, FREE};
 use super::agent::may_link;
+use super::crowd::{Crowd, FREE};
 use super::line::Line;
 
 /// How long a caller may take for the first bytes of HTTP/2. virt-launcher sends them at once; pings only begin behind them, so without

@@ -122,12 +122,7 @@ impl Sidecar {
     }
 }
 
-async fn serve(
-    hook: Arc<Hook>,
-    places: &Places,
-    agent: link::desk::Desk,
-    stop: &Stop,
-) -> Result<(), ServeError> {
+async fn serve(hook: Arc<Hook>, places: &Places, agent: link::desk::Desk, stop: &Stop) -> Result<(), ServeError> {
     // Both sockets or none: a place that cannot be served is to be seen at the start.
     let plugin = match &places.plugin {
         Some(folder) => Some(socket::place_only(folder, name::PLUGIN_SOCKET).await?),

@@ -15,10 +15,16 @@ pub struct NotYet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Why {
     /// Nobody came.
-    NoAgent { needs: Option<String> },
+    NoAgent {
+        needs: Option<String>,
+    },
     /// Somebody came and has not answered.
     Silent,
-    Working { step: u32, of: u32, what: String },
+    Working {
+        step: u32,
+        of: u32,
+        what: String,
+    },
     Refused(String),
     /// It cannot do this.
     Older(&'static str),
