@@ -1,18 +1,24 @@
 //! What a VM needs of the node's agent: found out by fitting its domain once for trial.
 
+use crate::config::{AutoOff, DomainProfile, resolve};
 use crate::domain::{Domain, LibvirtMode, lock_need};
 use crate::link::{Errand, Memlock};
 
-use super::{DomainProfile, Fitted, Hook, Seen, guarded};
+use super::{Fitted, Hook, Seen, asked, guarded, view};
 
 impl Hook {
     /// What the agent must do for a call to be answered; none if no agent could change the answer: it is an error, or of a migration
-    /// target.
-    pub fn errand(&self, domain: &[u8], vmi: &[u8]) -> Option<Errand> {
-        guarded(|| self.needed(domain, vmi).map(Ok).transpose()).ok().flatten()
+    /// target. A VM that by its profile can need nothing is only fitted if an agent has to be there all the same (`required`).
+    pub fn errand(&self, domain: &[u8], vmi: &[u8], required: bool) -> Option<Errand> {
+        guarded(|| self.needed(domain, vmi, required).map(Ok).transpose()).ok().flatten()
     }
 
-    fn needed(&self, domain: &[u8], vmi: &[u8]) -> Option<Errand> {
+    fn needed(&self, domain: &[u8], vmi: &[u8], required: bool) -> Option<Errand> {
+        let view = view(vmi).ok()?;
+        let profile = resolve(&asked(&self.options, view.annotations), &self.options.profiles).ok()?;
+        if !required && profile.node_profiles.is_empty() && !may_lock(&profile.spec) {
+            return Some(Errand::default());
+        }
         let fit = |lock| self.fitted(domain, vmi, lock, &mut Seen::default()).ok();
         let Fitted { outcome, profile, node, .. } = fit(true).or_else(|| fit(false))?;
         let profile = profile?;
@@ -26,11 +32,20 @@ impl Hook {
         errand.lock_is_asked = need.asked.is_some();
         errand.memlock = need.asked.map(memlock);
         // Companions are what is left out without the lock.
-        if fit(false)?.outcome.bytes != outcome.bytes {
+        if wants_companions(&profile.spec) && fit(false)?.outcome.bytes != outcome.bytes {
             errand.memlock = errand.memlock.max(need.of_devices.map(Memlock::Bytes));
         }
         Some(errand)
     }
+}
+
+fn wants_companions(spec: &DomainProfile) -> bool {
+    spec.host_devices.iter().any(|device| device.companions == Some(AutoOff::Auto))
+}
+
+/// Whether anything could make more memory lock than KubeVirt grants.
+fn may_lock(spec: &DomainProfile) -> bool {
+    spec.memory.locked.is_some() || spec.memory.hard_limit.is_some() || wants_companions(spec)
 }
 
 fn memlock(limit: Option<u64>) -> Memlock {

@@ -120,7 +120,8 @@ impl Desk {
         vmi: &Bytes,
     ) -> Result<Option<Confirmed>, HookError> {
         let (domain, vmi) = (domain.clone(), vmi.clone());
-        let errand = self.work(call, move |hook| hook.errand(&domain, &vmi)).await;
+        let required = self.agent.policy() == Policy::Required;
+        let errand = self.work(call, move |hook| hook.errand(&domain, &vmi, required)).await;
         let Ok(Some(errand)) = errand else { return Ok(None) };
         if self.agent.policy() == Policy::Off && !errand.is_empty() {
             tracing::warn!(note = %errand, "not asked of the node's agent (--agent off), and needed on a node");
