@@ -1,13 +1,14 @@
-//! Compiles KubeVirt's contracts in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
+//! Compiles KubeVirt's contracts and our own link in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
 
 use std::error::Error;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "proto/hooks_info.proto",
     "proto/hooks_v1alpha1.proto",
     "proto/hooks_v1alpha2.proto",
     "proto/hooks_v1alpha3.proto",
     "proto/plugins_v1alpha1.proto",
+    "proto/virt_tailor/link.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

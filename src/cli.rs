@@ -192,6 +192,9 @@ pub struct Sidecar {
     /// What happens when a domain cannot be fitted
     #[arg(long, value_enum, default_value_t = OnError::Fail)]
     pub on_error: OnError,
+    /// When the node's agent is asked and waited for
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Agent::Auto)]
+    pub agent: Agent,
     /// Offer PreCloudInitIso as well: for VMs that have cloud-init, as KubeVirt's virt-launcher crashes without
     #[arg(long)]
     pub cloud_init: bool,
@@ -213,6 +216,17 @@ pub enum OnError {
     Fail,
     /// The VM starts with the domain as it is, and the log says why
     Keep,
+}
+
+/// When a sidecar asks the node's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Agent {
+    /// If the VM needs it: for node profiles, for memory that only it lets QEMU lock
+    Auto,
+    /// Never; what only it can do is not done, and the log says so
+    Off,
+    /// Always: no VM starts on a node without an agent
+    Required,
 }
 
 /// How libvirt runs.

@@ -11,6 +11,7 @@
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
+//! | [`link`] | the stream between a pod's sidecar and the node's agent, both ends |
 //! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
@@ -30,7 +31,7 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve` alone.
+//! tokio and tonic live in `kubevirt::serve` and `link`.
 
 pub mod base;
 pub mod cli;
@@ -39,6 +40,7 @@ pub mod config;
 pub mod domain;
 pub mod host;
 pub mod kubevirt;
+pub mod link;
 pub mod prep;
 pub mod quirks;
 pub mod xml;

@@ -170,6 +170,7 @@ fn of_hook(error: &HookError) -> u8 {
         HookError::Refused(_) | HookError::TooLong { .. } | HookError::CloudInit(_) => Failure::DATA,
         HookError::NoVmi | HookError::VmiNotText { .. } | HookError::Vmi(_) => Failure::USAGE,
         HookError::Request(_) | HookError::NotServed { .. } => Failure::USAGE,
+        HookError::Agent { .. } => Failure::UNAVAILABLE,
         HookError::Bug(_) => Failure::BUG,
     }
 }
