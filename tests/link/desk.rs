@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
-use virt_tailor::link::desk::{Confirmed, Desk, PATIENCE, Policy};
+use virt_tailor::link::desk::{COURTESY, Confirmed, Desk, PATIENCE, Policy};
 use virt_tailor::link::{Errand, Memlock, Reply, Request};
 
 use crate::agent::{Act, Agent};
@@ -133,7 +133,7 @@ async fn an_absent_agent_is_given_five_seconds_and_its_node_is_named() {
         ),
         (
             Policy::Auto,
-            Errand { memlock: Some(Memlock::Unlimited), ..Errand::default() },
+            Errand { memlock: Some(Memlock::Unlimited), lock_is_asked: true, ..Errand::default() },
             "this VM needs leave to lock all its memory from virt-tailor's agent, and this node has no agent (none has come within 5 s): \
              run the agent there, or start the sidecar with --agent off",
         ),
@@ -152,6 +152,18 @@ async fn an_absent_agent_is_given_five_seconds_and_its_node_is_named() {
         assert_eq!(why.to_string(), line);
         assert!(why.passes());
     }
+}
+
+/// What `hardLimit: auto` comes to, newer KubeVirts grant; companions can be left out.
+#[tokio::test(start_paused = true)]
+async fn for_what_a_vm_can_do_without_an_agent_is_hardly_waited_for() {
+    let optional = Errand { memlock: Some(Memlock::Bytes(3 * GIB)), ..Errand::default() };
+    let begin = Instant::now();
+    assert_eq!(Desk::new(Policy::Auto).confirm(&optional).await, Ok(Confirmed::default()));
+    let took = begin.elapsed();
+    assert!(took >= COURTESY && took < COURTESY + Duration::from_millis(10), "{took:?}");
+    // Unless one has to be there.
+    assert!(Desk::new(Policy::Required).confirm(&optional).await.is_err());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a VM needs of the node's agent: found out by fitting its domain once for trial.
 
-use crate::config::{AutoOff, DomainProfile, resolve};
+use crate::config::{AutoOff, AutoOffSize, DomainProfile, resolve};
 use crate::domain::{Domain, LibvirtMode, lock_need};
 use crate::link::{Errand, Memlock};
 
@@ -29,7 +29,7 @@ impl Hook {
         }
         let domain = Domain::parse(outcome.bytes.clone()).ok()?;
         let need = lock_need(domain.document(), &profile.spec.memory);
-        errand.lock_is_asked = need.asked.is_some();
+        errand.lock_is_asked = need.asked.is_some() && !is_auto(&profile.spec);
         errand.memlock = need.asked.map(memlock);
         // Companions are what is left out without the lock.
         if wants_companions(&profile.spec) && fit(false)?.outcome.bytes != outcome.bytes {
@@ -46,6 +46,11 @@ fn wants_companions(spec: &DomainProfile) -> bool {
 /// Whether anything could make more memory lock than KubeVirt grants.
 fn may_lock(spec: &DomainProfile) -> bool {
     spec.memory.locked.is_some() || spec.memory.hard_limit.is_some() || wants_companions(spec)
+}
+
+/// Whether a limit is whatever is needed: from KubeVirt 1.8.3 on that is granted without us.
+fn is_auto(spec: &DomainProfile) -> bool {
+    spec.memory.locked.is_none_or(|locked| !locked.is_on()) && spec.memory.hard_limit == Some(AutoOffSize::Auto)
 }
 
 fn memlock(limit: Option<u64>) -> Memlock {

@@ -123,7 +123,7 @@ impl Desk {
         let required = self.agent.policy() == Policy::Required;
         let errand = self.work(call, move |hook| hook.errand(&domain, &vmi, required)).await;
         let Ok(Some(errand)) = errand else { return Ok(None) };
-        if self.agent.policy() == Policy::Off && !errand.is_empty() {
+        if self.agent.policy() == Policy::Off && !errand.is_empty() && !errand.is_optional() {
             tracing::warn!(note = %errand, "not asked of the node's agent (--agent off), and needed on a node");
         }
         let confirmed = self.agent.confirm(&errand).await;
