@@ -49,6 +49,6 @@ impl Pods for PodsOfKubelet {
         let metadata =
             core::ObjectMeta { name: Some(pod.name.clone()), namespace: Some(pod.namespace.clone()), uid: Some(uid) };
         let pod = core::Pod { metadata: Some(metadata) }.encode_to_vec();
-        Ok(Response::new(api::GetPodResponse { pod: pod.into() }))
+        Ok(Response::new(api::GetPodResponse { pod }))
     }
 }
