@@ -11,6 +11,9 @@
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
+//! | [`kubelet`] | kubelet's protocols: what a device plugin offers, what kubelet says of pods |
+//! | [`link`] | the stream between a pod's sidecar and the node's agent |
+//! | [`agent`] | who holds what on a node, and when it goes back: the one state that every entrance talks to |
 //! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
@@ -32,13 +35,16 @@
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
 //! tokio and tonic live in `kubevirt::serve` alone.
 
+pub mod agent;
 pub mod base;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod host;
+pub mod kubelet;
 pub mod kubevirt;
+pub mod link;
 pub mod prep;
 pub mod quirks;
 pub mod xml;
