@@ -17,8 +17,8 @@ use super::task::{Course, Outcome, Task};
 use super::tenancy::Tenancy;
 use super::{Agent, Unit};
 
-/// kubelet gives up after 30 s and says nothing but that; before, it is told how far things are.
-const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// Sooner than who calls gives up with a line that says less: kubelet is told how far things are.
+const ANSWER_WITHIN: Duration = Duration::from_secs(24);
 /// How long kubelet may take to say whose a device is.
 const NAMED_WITHIN: Duration = Duration::from_secs(3);
 
