@@ -15,6 +15,7 @@
 //! | [`link`] | the stream between a pod's sidecar and the node's agent |
 //! | [`agent`] | who holds what on a node, and when it goes back: the one state that every entrance talks to |
 //! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
+//! | [`kubelet`] | kubelet's protocols: the device plugin of a resource, its registration, and who holds which device |
 //! | [`commands`] | one file per verb of the command line |
 //!
 //! Fitting a domain, in one breath:
@@ -33,7 +34,7 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve` alone.
+//! tokio and tonic live in `kubevirt::serve` and `kubelet` alone.
 
 pub mod agent;
 pub mod base;
