@@ -5,11 +5,31 @@
 //!
 //! | module | end | what it is |
 //! |---|---|---|
-//! | this | both | what passes between them |
+//! | `wire` | both | messages ↔ the types here; nothing malformed comes further |
+//! | [`walk`] | agent | from kubelet's folder to connected sockets, through folders that a pod may tamper with |
+//! | [`watch`] | agent | which pods to look at, and when: inotify, and a rescan where that fails |
+//! | [`find`] | agent | from what was found to links: one for each pod, retries, limits |
+//! | [`names`] | agent | a pod's UID → its namespace and name |
+//! | [`dial`] | agent | a client of a server that may be hostile |
+//! | [`desk`] | sidecar | the server, and what is asked over it |
 //!
 //! It knows nothing of devices, steps or journals: [`Errands`] is all it asks of the agent.
 
+pub mod desk;
+pub mod dial;
+pub mod find;
+mod metered;
+pub mod names;
+pub mod proto;
+mod rate;
+pub mod walk;
+pub mod watch;
+mod wire;
+
+use std::fmt;
 use std::future::Future;
+
+pub use wire::Malformed;
 
 /// What the names of our hook sockets begin with.
 pub const SOCKET_PREFIX: &str = "virt-tailor-";
@@ -60,6 +80,57 @@ pub enum Request {
     Status,
 }
 
+/// What a VM needs of the node's agent, as its sidecar sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Errand {
+    /// NodeConfig profiles that the VM names.
+    pub node_profiles: Vec<String>,
+    /// How much memory must be allowed to be locked, beyond what KubeVirt allows by itself.
+    pub memlock: Option<Memlock>,
+    /// Whether the VM asks for that lock itself. If not, it is for companions, which can be left out.
+    pub lock_is_asked: bool,
+    /// The node, as the VMI names it.
+    pub node: Option<String>,
+}
+
+impl Errand {
+    /// Whether nothing is needed.
+    pub fn is_empty(&self) -> bool {
+        self.node_profiles.is_empty() && self.memlock.is_none()
+    }
+
+    fn request(&self) -> Request {
+        Request::Prepare { node_profiles: self.node_profiles.clone(), memlock: self.memlock }
+    }
+}
+
+impl fmt::Display for Memlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} MiB of memory", bytes.div_ceil(1 << 20)),
+            Self::Unlimited => f.write_str("all its memory"),
+        }
+    }
+}
+
+impl fmt::Display for Errand {
+    /// E.g. `the node profile isolate and leave to lock 4096 MiB of memory`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node_profiles.as_slice() {
+            [] => {}
+            [one] => write!(f, "the node profile {one}")?,
+            many => write!(f, "the node profiles {}", many.join(", "))?,
+        }
+        if !self.node_profiles.is_empty() && self.memlock.is_some() {
+            f.write_str(" and ")?;
+        }
+        match self.memlock {
+            None => Ok(()),
+            Some(limit) => write!(f, "leave to lock {limit}"),
+        }
+    }
+}
+
 /// What a request is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -103,4 +174,10 @@ impl Refusal {
 pub trait Errands: Send + Sync + 'static {
     /// Answers a request of a pod.
     fn ask(&self, pod: &Pod, request: Request) -> impl Future<Output = Result<Reply, Refusal>> + Send;
+
+    /// A link to a pod is up.
+    fn linked(&self, _pod: &Pod) {}
+
+    /// It has ended. That says nothing of the VM: a link may break, and come again.
+    fn unlinked(&self, _pod: &Pod) {}
 }

@@ -49,8 +49,7 @@ fn one_id_for_one_ownership_unit() {
 
 #[test]
 fn what_both_functions_of_a_group_fit_is_still_one() {
-    let all =
-        "  - {name: example.com/gpu, selector: {address: [\"0000:01:00.0\", \"0000:01:00.1\"]}, companions: auto}\n";
+    let all = "  - {name: example.com/gpu, selector: {address: [\"0000:01:00.0\", \"0000:01:00.1\"]}, companions: auto, nodes: [n]}\n";
     let inventory = inventory(&tree(), all);
     assert_eq!(inventory.units.len(), 1);
     assert_eq!(inventory.problems, [""; 0]);
@@ -63,9 +62,13 @@ fn two_resources_that_meet_are_named_both() {
     let inventory = inventory(&tree(), two);
     assert_eq!(inventory.units.len(), 2);
     assert_eq!(inventory.problems.len(), 2, "{:?}", inventory.problems);
-    assert!(
-        inventory.problems[0].starts_with("resources example.com/gpu and example.com/sound: 0000:01:00.1 is selected")
-    );
+    let wanted =
+        "resources example.com/gpu and example.com/sound: 0000:01:00.1 and 0000:01:00.0 cannot have two owners";
+    assert!(inventory.problems[0].starts_with(wanted));
+    let same = "  - {name: example.com/gpu, selector: {class: \"0200\"}}\n\
+                \x20 - {name: example.com/nic, selector: {vendor: \"8086\", class: \"02\"}}\n";
+    let problems = self::inventory(&tree(), same).problems;
+    assert_eq!(problems, ["resources example.com/gpu and example.com/nic: 0000:03:00.0 is selected by both"]);
 }
 
 #[test]
