@@ -38,7 +38,7 @@ impl LiveGuard {
     }
 
     /// What its admin allows now.
-    fn config(&self) -> Arc<Effective> {
+    pub fn config(&self) -> Arc<Effective> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
