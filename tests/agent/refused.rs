@@ -80,7 +80,7 @@ async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
     let before = rig.model.picture();
     let id = only(&agent, GPUS);
     allocate(&agent, GPUS, &id);
-    rig.model.fault("sys/bus/pci/drivers_probe", Fault::Errno(nix::libc::EIO, u32::MAX));
+    rig.model.fault(&format!("sys/bus/pci/devices/{GPU}/driver/unbind"), Fault::Errno(nix::libc::EIO, u32::MAX));
     for healthy in [true, true, false] {
         prepare(&agent, GPUS, &id).await.unwrap_err();
         rig.pass(20);

@@ -183,5 +183,8 @@ fn furnish(model: &Model) {
     }
     put("proc/modules".to_owned(), b"vfio_pci 1 0 - Live 0x0\nvfio_iommu_type1 1 0 - Live 0x0\nvfio 1 0 - Live 0x0\n");
     put("proc/sys/kernel/osrelease".to_owned(), b"6.12.0\n");
+    for list in ["modules.dep", "modules.builtin", "modules.alias", "modules.softdep"] {
+        put(format!("lib/modules/6.12.0/{list}"), b"");
+    }
     put("sys/class/iommu/dmar0/x".to_owned(), b"");
 }
