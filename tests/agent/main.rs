@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
 mod cycle;
+mod errand;
 #[allow(dead_code)]
 #[path = "../engine/hand.rs"]
 mod hand;
