@@ -61,6 +61,11 @@ impl CpuSet {
         self.0.is_empty()
     }
 
+    /// Whether something is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
     /// What is in this one and not in the other.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
