@@ -64,7 +64,8 @@ fn devices_go_and_come_back() {
         .unwrap();
         assert_eq!(plan["refused"], serde_json::json!([]), "{plan:#}");
         let before = looks(&vm, &bdf);
-        // There and back, twenty times, for what is left behind each time adds up.
+        // There and back many times, for what is left behind each time adds up: with one of them twenty, by hand with all.
+        let times = if name == "nic" || std::env::var_os("VIRT_TAILOR_ALL_FAULTS").is_some() { 20 } else { 5 };
         let group = vm.group(&bdf).unwrap();
         let rounds = vm
             .run_within(
@@ -72,7 +73,7 @@ fn devices_go_and_come_back() {
                 &format!(
                     "cd /sys/bus/pci/devices/{bdf}
                      look() {{ echo $(readlink driver) $(cat driver_override power/control d3cold_allowed); }}
-                     for round in $(seq 20); do
+                     for round in $(seq {times}); do
                        virt-tailor node apply {NODE} --resource example.com/{name} --owner vm-{name} 2>/dev/null || break
                        basename $(readlink driver); test -c /dev/vfio/{group} || break
                        virt-tailor node undo --owner vm-{name} 2>/dev/null || break
@@ -84,7 +85,7 @@ fn devices_go_and_come_back() {
         let shown: Vec<&str> = rounds.lines().collect();
         let (has, gone) =
             (format!("vm-{name} has example.com/{name} ({bdf})"), format!("everything of vm-{name} is as it was"));
-        assert_eq!(shown.len(), 80, "{rounds}");
+        assert_eq!(shown.len(), 4 * times, "{rounds}");
         for (round, lines) in shown.chunks(4).enumerate() {
             assert_eq!(lines[..3], [&*has, "vfio-pci", &*gone], "round {round}");
             assert_eq!(lines[3], shown[3], "round {round}");

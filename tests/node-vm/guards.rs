@@ -142,6 +142,8 @@ fn disks_in_use_or_with_data() {
 fn the_root_disk_and_the_only_keyboard() {
     let vm = Vm::builder()
         .root_disk()
+        // The mainboard's own keyboard (PS/2) is another one.
+        .kernel_arg("i8042.nokbd")
         .with(Device::nvme("root", Disk::Empty(64)))
         .with(Device::xhci("usb"))
         .with(Device::usb_kbd("keyboard", "usb"))
