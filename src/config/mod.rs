@@ -12,7 +12,7 @@ mod resolve;
 mod scalars;
 mod schema;
 mod spec;
-mod tree;
+pub(crate) mod tree;
 
 pub use builtin::{BUILT_IN, ProfileText, Profiles};
 pub use document::{API_VERSION, KIND};
