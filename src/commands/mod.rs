@@ -3,6 +3,7 @@
 mod check;
 mod failure;
 mod generate;
+mod import;
 mod input;
 mod mutate;
 mod node;
@@ -28,6 +29,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             sidecar::run(args)
         }
         Command::Node(args) => node::run(args),
+        Command::Import(args) => import::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man => generate::man(),

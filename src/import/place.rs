@@ -32,6 +32,12 @@ impl Place {
     pub(super) fn inside(&self, path: &str) -> Self {
         Self { inside: Some((path.into(), None)), ..self.clone() }
     }
+
+    /// Whether both are in the same file, whatever the line.
+    pub(super) fn same_file(&self, other: &Self) -> bool {
+        let inside = |place: &Self| place.inside.as_ref().map(|(path, _)| path.clone());
+        self.file == other.file && inside(self) == inside(other)
+    }
 }
 
 impl fmt::Display for Place {

@@ -103,7 +103,9 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         None => Some(node),
     };
     let all = fields(config, place);
-    let reserved = all.iter().any(|(field, _, value)| {
+    // Machines of OpenShift have CPUs reserved without a word (systemReserved of its own template).
+    let reserved = wrapped.is_some()
+        || all.iter().any(|(field, _, value)| {
         field == "reservedSystemCPUs" || (field.ends_with("Reserved") && value.get("cpu").is_some())
     });
     for (field, place, value) in all {

@@ -238,7 +238,7 @@ impl Reading<'_> {
     }
 
     /// Follows a script that one of the files embeds, if it is there.
-    pub(super) fn run_embedded(&mut self, _caller: &Place, path: &str, arguments: &[String], undo: bool) -> bool {
+    pub(super) fn run_embedded(&mut self, path: &str, arguments: &[String], undo: bool) -> bool {
         let same = |script: &Script<'_>| {
             script.path == path || (!script.path.starts_with('/') && path.starts_with('/') && file_name(&script.path) == file_name(path))
         };

@@ -42,9 +42,11 @@ fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>)
     std::mem::swap(&mut inner, &mut reading.found);
     script(place, line, &[], undo, reading);
     std::mem::swap(&mut inner, &mut reading.found);
-    // The line of the unit, not of the text within it.
+    // The line of the unit, not of the text within it; a script that it runs has lines of its own.
     for mut found in inner {
-        found.place = place.clone();
+        if found.place.same_file(place) {
+            found.place = place.clone();
+        }
         reading.found.push(found);
     }
 }
@@ -99,7 +101,7 @@ pub(super) fn command(
         }
         shell if is_shell(shell) => in_shell(place, said, arguments, undo, reading),
         "source" | "." => match texts.first() {
-            Some(path) if reading.run_embedded(place, path, &[], undo) => {}
+            Some(path) if reading.run_embedded(path, &[], undo) => {}
             _ => reading.unclear(place, said, "the file is not among those given"),
         },
         "podman" | "docker" | "crictl" | "nerdctl" => container(place, said, arguments, undo, reading),
@@ -146,7 +148,7 @@ pub(super) fn command(
         _ => {
             let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
             let owned: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            if !reading.run_embedded(place, path, &owned, undo) {
+            if !reading.run_embedded(path, &owned, undo) {
                 reading.unclear(place, said, &format!("nothing is known of {name} here"));
             }
         }
@@ -168,7 +170,7 @@ fn in_shell(place: &Place, said: &str, arguments: &[Known], undo: bool, reading:
     let path = arguments.iter().position(|word| !word.text.starts_with('-'));
     if let Some((path, rest)) = path.and_then(|at| arguments.get(at..)).and_then(<[Known]>::split_first) {
         let owned: Vec<String> = rest.iter().map(|word| word.text.clone()).collect();
-        if reading.run_embedded(place, &path.text, &owned, undo) {
+        if reading.run_embedded(&path.text, &owned, undo) {
             return;
         }
     }
@@ -178,7 +180,8 @@ fn in_shell(place: &Place, said: &str, arguments: &[Known], undo: bool, reading:
 /// What runs in a container and changes the node's modules.
 fn container(place: &Place, said: &str, arguments: &[Known], undo: bool, reading: &mut Reading<'_>) {
     const INNER: [&str; 4] = ["modprobe", "insmod", "rmmod", "sh"];
-    let inner = arguments.iter().position(|word| INNER.contains(&base(&word.text)));
+    // The last: an image's own entry point may be named before it.
+    let inner = arguments.iter().rposition(|word| INNER.contains(&base(&word.text)));
     match (arguments.first().map(|word| word.text.as_str()), inner.and_then(|at| arguments.get(at..))) {
         (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, undo, reading),
         (Some("pull"), _) => {

@@ -28,11 +28,14 @@ pub(in crate::import) fn entry(value: &Value) -> String {
 
 /// A text without quotes if it can be nothing else.
 fn word(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./-".contains(&b))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
     // `on` and `off` are the words of our own documents, and words they are in YAML 1.2.
-    if plain || text == "on" || text == "off" {
+    // A number with a unit: `2Mi`, `12h`.
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let quantity = unit.len() < text.len() && ["Ki", "Mi", "Gi", "Ti", "h", "m", "s", "d"].contains(&unit);
+    if plain || quantity || text == "on" || text == "off" {
         return text.to_owned();
     }
     // JSON's way to write a text is one of YAML's.
@@ -55,6 +58,10 @@ mod tests {
             ("a b", "\"a b\""),
             ("*", "\"*\""),
             ("on", "on"),
+            ("12h", "12h"),
+            ("2Mi", "2Mi"),
+            ("1e5", "\"1e5\""),
+            ("h", "h"),
         ] {
             assert_eq!(word(text), written);
         }
