@@ -40,7 +40,9 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
 /// Refuses what is not understood.
 fn strict(outcome: &Outcome) -> Result<(), Failure> {
     let unclear = outcome.items.iter().filter_map(|item| match &item.verdict {
-        Verdict::Unclear(why) => Some(crate::base::shown(&format!("{}: {}: {why}", item.place, item.said)).into_owned()),
+        Verdict::Unclear(why) => {
+            Some(crate::base::shown(&format!("{}: {}: {why}", item.place, item.said)).into_owned())
+        }
         _ => None,
     });
     let unclear: Vec<String> = unclear.collect();
@@ -53,19 +55,28 @@ fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     let mut left: Vec<(PathBuf, bool)> = paths.iter().rev().map(|path| (path.clone(), true)).collect();
     while let Some((path, named)) = left.pop() {
         if out.len() == MOST {
-            return Err(Failure::NodeRequest(format!("more than {MOST} files: name the ones that prepare a node at boot")));
+            return Err(Failure::NodeRequest(format!(
+                "more than {MOST} files: name the ones that prepare a node at boot"
+            )));
         }
         if path.is_dir() {
             let read = |error| Failure::read(&path, error);
-            let mut entries: Vec<PathBuf> =
-                std::fs::read_dir(&path).map_err(read)?.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(read)?;
+            let mut entries: Vec<PathBuf> = std::fs::read_dir(&path)
+                .map_err(read)?
+                .map(|entry| Ok(entry?.path()))
+                .collect::<Result<_, _>>()
+                .map_err(read)?;
             entries.retain(|entry| entry.file_name().is_none_or(|name| !name.as_encoded_bytes().starts_with(b".")));
             entries.sort();
             left.extend(entries.into_iter().rev().map(|entry| (entry, false)));
             continue;
         }
         // One that was named may be a pipe or standard input; in a folder, only files are meant.
-        let bytes = if named { input::bytes(&path)? } else { input::regular(&path).map_err(|error| Failure::read(&path, error))? };
+        let bytes = if named {
+            input::bytes(&path)?
+        } else {
+            input::regular(&path).map_err(|error| Failure::read(&path, error))?
+        };
         let label = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
         out.push(Input { label, bytes });
     }
@@ -87,7 +98,8 @@ fn write(outcome: &Outcome, folder: &Path) -> Result<(), Failure> {
 
 /// Everything in one stream of YAML, the report as comments before it.
 fn stream(outcome: &Outcome) -> String {
-    let mut out: String = outcome.report().lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    let mut out: String =
+        outcome.report().lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
     out.push('\n');
     out.push_str(&outcome.node_config);
     for (_, text) in &outcome.profiles {

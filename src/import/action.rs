@@ -32,8 +32,8 @@ pub(super) enum Action {
         vendor: u16,
         /// PCI device id.
         device: u16,
-        /// Whether through `new_id`, at run time; else when the module is loaded.
-        new_id: bool,
+        /// By which way.
+        by: IdsBy,
     },
     /// A parameter of a module.
     Parameter {
@@ -136,6 +136,17 @@ pub(super) enum Action {
     Reboot,
     /// The reader knows what to say of it.
     Told(Verdict),
+}
+
+/// How vfio-pci was to take devices by their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdsBy {
+    /// A parameter, when the module is loaded.
+    Parameter,
+    /// `new_id`, at run time.
+    NewId,
+    /// `driver_override` of each, by a udev rule.
+    Rule,
 }
 
 /// What is done to a unit.

@@ -1,7 +1,7 @@
 //! The draft against a live node: is what it names there, and can it be handed over.
 
 use crate::base::PciAddress;
-use crate::config::node::{Companions, CompanionName, ModuleStep, PrepareStep, Resource, Target};
+use crate::config::node::{CompanionName, Companions, ModuleStep, PrepareStep, Resource, Target};
 use crate::host::{Machine, PciDevice};
 
 use super::Node;
@@ -46,7 +46,11 @@ fn device(machine: &Machine, resource: &Resource, device: &PciDevice) -> String 
     let mut out = format!("{address} {:04x}:{:04x}", function.vendor, function.device);
     match &function.driver {
         Some(driver) => {
-            let built_in = machine.modules.0.values().any(|module| module.loaded.is_none() && module.drivers.contains(&format!("pci:{driver}")));
+            let built_in = machine
+                .modules
+                .0
+                .values()
+                .any(|module| module.loaded.is_none() && module.drivers.contains(&format!("pci:{driver}")));
             let how = if built_in { ", which is built into the kernel: ids= never had it" } else { "" };
             out.push_str(&format!(", driver {driver}{how}"));
         }
@@ -70,7 +74,9 @@ fn device(machine: &Machine, resource: &Resource, device: &PciDevice) -> String 
         },
         Target::Sriov { functions, .. } => match device.sriov.as_ref().map(|sriov| sriov.total_vfs) {
             None => out.push_str("; it has no SR-IOV"),
-            Some(most) if most < u32::from(functions.vfs) => out.push_str(&format!("; it makes {most} functions at most")),
+            Some(most) if most < u32::from(functions.vfs) => {
+                out.push_str(&format!("; it makes {most} functions at most"))
+            }
             Some(_) => {}
         },
         Target::Mdev(_) if !device.mdev_capable => out.push_str("; it makes no mediated devices now"),
@@ -90,7 +96,9 @@ fn goes_along(machine: &Machine, companions: &Companions, address: PciAddress) -
         Companions::Off => false,
         Companions::Only(names) => names.iter().any(|name| match name {
             CompanionName::Address(one) => *one == address,
-            CompanionName::Ids { vendor, device: id } => (device.function.vendor, device.function.device) == (*vendor, *id),
+            CompanionName::Ids { vendor, device: id } => {
+                (device.function.vendor, device.function.device) == (*vendor, *id)
+            }
         }),
     }
 }
@@ -108,9 +116,13 @@ fn module(machine: &Machine, step: &PrepareStep) -> Option<String> {
             }
         }
         PrepareStep::Module(ModuleStep::Parameter(set)) => {
-            let parameter = machine.modules.0.get(set.parameter.module.as_str())?.parameters.get(set.parameter.name.as_str())?;
+            let parameter =
+                machine.modules.0.get(set.parameter.module.as_str())?.parameters.get(set.parameter.name.as_str())?;
             (!parameter.writable).then(|| {
-                format!("parameter {} of {} cannot be set while the module is loaded", set.parameter.name, set.parameter.module)
+                format!(
+                    "parameter {} of {} cannot be set while the module is loaded",
+                    set.parameter.name, set.parameter.module
+                )
             })
         }
         _ => None,

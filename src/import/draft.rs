@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::PciAddress;
 use crate::config::node::{
-    CompanionName, Companions, Driver, Glob, Globs, HexId, HostPath, Kind, LoadModule, Mediated, ModuleStep, PrepareStep, Profile,
-    ProfileStep, Release, Resource, ResourceName, Selector, Target, TypeName, VirtualFunctions,
+    CompanionName, Companions, Driver, Glob, Globs, HexId, HostPath, Kind, LoadModule, Mediated, ModuleStep,
+    PrepareStep, Profile, ProfileStep, Release, Resource, ResourceName, Selector, Target, TypeName, VirtualFunctions,
 };
 
 use super::Node;
@@ -121,7 +121,8 @@ impl Draft {
         self.fold_addresses();
         let companions = self.take_companions();
         self.place_steps();
-        let mut out = Drafted { folders: self.folders, unplaced: self.unplaced, domain: self.domain, ..Drafted::default() };
+        let mut out =
+            Drafted { folders: self.folders, unplaced: self.unplaced, domain: self.domain, ..Drafted::default() };
         let mut names: BTreeSet<String> = BTreeSet::new();
         for wish in self.wishes {
             out.resources.extend(resource(wish, &companions, &mut names, node));
@@ -134,7 +135,8 @@ impl Draft {
         {
             let profile = Profile { name: profile_name(name, "node"), steps: self.steps, namespaces, nodes };
             let remarks = vec![
-                "A VM asks for these with virt-tailor.io/node-profiles; fill in the namespaces of those who may.".to_owned(),
+                "A VM asks for these with virt-tailor.io/node-profiles; fill in the namespaces of those who may."
+                    .to_owned(),
             ];
             out.profiles.push((profile, remarks));
         }
@@ -154,13 +156,18 @@ impl Draft {
             .collect();
         addresses.sort_unstable();
         for address in addresses.iter().rev() {
-            let Some(first) = addresses.iter().find(|other| other.same_slot(*address) && *other < address) else { continue };
-            let Some(at) = self.wishes.iter().position(|wish| wish.key == Key::Address(*address) && wish.shape == Shape::Pci)
+            let Some(first) = addresses.iter().find(|other| other.same_slot(*address) && *other < address) else {
+                continue;
+            };
+            let Some(at) =
+                self.wishes.iter().position(|wish| wish.key == Key::Address(*address) && wish.shape == Shape::Pci)
             else {
                 continue;
             };
             let other = self.wishes.remove(at);
-            if let Some(wish) = self.wishes.iter_mut().find(|wish| wish.key == Key::Address(*first) && wish.shape == Shape::Pci) {
+            if let Some(wish) =
+                self.wishes.iter_mut().find(|wish| wish.key == Key::Address(*first) && wish.shape == Shape::Pci)
+            {
                 wish.more.push(*address);
                 wish.more.extend(other.more);
                 wish.steps.extend(other.steps);
@@ -172,10 +179,13 @@ impl Draft {
     /// Takes out the functions that go along with a card: vendor to ids.
     fn take_companions(&mut self) -> BTreeMap<u16, Vec<u16>> {
         let mut taken: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
-        let cards: BTreeSet<u16> = self.wishes.iter().filter(|wish| wish.is_display()).filter_map(Wish::vendor).collect();
+        let cards: BTreeSet<u16> =
+            self.wishes.iter().filter(|wish| wish.is_display()).filter_map(Wish::vendor).collect();
         self.wishes.retain(|wish| match wish.key {
             Key::Ids(vendor, device)
-                if wish.shape == Shape::Pci && cards.contains(&vendor) && known::role(vendor, device) == Role::OfCard =>
+                if wish.shape == Shape::Pci
+                    && cards.contains(&vendor)
+                    && known::role(vendor, device) == Role::OfCard =>
             {
                 taken.entry(vendor).or_default().push(device);
                 false
@@ -201,7 +211,9 @@ impl Draft {
         for step in std::mem::take(&mut self.prepare) {
             let only = self.wishes.len() == 1;
             let fits = |wish: &Wish| match (&step, &wish.shape) {
-                (PrepareStep::Module(ModuleStep::Load(load)), Shape::Pci | Shape::Sriov(_)) => load.load.as_str().contains("vfio"),
+                (PrepareStep::Module(ModuleStep::Load(load)), Shape::Pci | Shape::Sriov(_)) => {
+                    load.load.as_str().contains("vfio")
+                }
                 (PrepareStep::Module(ModuleStep::Parameter(set)), Shape::Pci | Shape::Sriov(_)) => {
                     set.parameter.module.as_str().contains("vfio")
                 }
@@ -287,7 +299,8 @@ pub(super) fn add_step(steps: &mut Vec<PrepareStep>, step: PrepareStep) {
                 one.parameter.value = two.parameter.value.clone();
                 return;
             }
-            (P::Module(ModuleStep::Parameter(_)), P::Module(_)) | (P::Module(_), P::Module(ModuleStep::Parameter(_))) => {}
+            (P::Module(ModuleStep::Parameter(_)), P::Module(_))
+            | (P::Module(_), P::Module(ModuleStep::Parameter(_))) => {}
             (P::Module(one), P::Module(two)) if one.module() == two.module() => return,
             (P::Hugepages(one), P::Hugepages(two)) if (one.size, one.numa) == (two.size, two.numa) => {
                 one.count = one.count.max(two.count);
@@ -352,7 +365,9 @@ fn resource(
             selector.addresses.dedup();
             nodes = Globs::new(vec![node_name(node).parse().ok()?])?;
             if node.is_none() {
-                remarks.push("Fill in the name of the node: the same address is another device on another node.".to_owned());
+                remarks.push(
+                    "Fill in the name of the node: the same address is another device on another node.".to_owned(),
+                );
             }
         }
         Key::Ids(vendor, device) => {
@@ -371,7 +386,10 @@ fn resource(
         }
         Key::Vendor(vendor) => {
             selector.vendor = Some(HexId(vendor));
-            remarks.push("The files name no device: every endpoint of this vendor's is meant. Give device or address, too.".to_owned());
+            remarks.push(
+                "The files name no device: every endpoint of this vendor's is meant. Give device or address, too."
+                    .to_owned(),
+            );
         }
     }
     others.sort_unstable();
@@ -392,7 +410,9 @@ fn resource(
     let name = match wish.name {
         Some(name) => name,
         None => {
-            remarks.push("Rename it as the VMs ask for it (deviceName), and in KubeVirt's permittedHostDevices.".to_owned());
+            remarks.push(
+                "Rename it as the VMs ask for it (deviceName), and in KubeVirt's permittedHostDevices.".to_owned(),
+            );
             made_up(&wish.key, kind)?
         }
     };
@@ -401,6 +421,7 @@ fn resource(
     for step in wish.steps {
         add_step(&mut steps, step);
     }
+    steps.sort_by_key(order);
     let resource = Resource {
         name,
         selector,
@@ -412,6 +433,17 @@ fn resource(
         nodes,
     };
     Some((resource, remarks))
+}
+
+/// Whoever draws on a display goes first, then what it is drawn through; drivers after them.
+fn order(step: &PrepareStep) -> u8 {
+    match step {
+        PrepareStep::Service(_) => 0,
+        PrepareStep::Consoles(_) => 1,
+        PrepareStep::Framebuffer(_) => 2,
+        PrepareStep::Module(_) => 3,
+        PrepareStep::Hugepages(_) | PrepareStep::Power(_) | PrepareStep::Reset(_) => 4,
+    }
 }
 
 fn made_up(key: &Key, kind: Kind) -> Option<ResourceName> {

@@ -9,7 +9,12 @@ use crate::common::host_tree;
 use crate::places::{cases, files};
 
 /// What came of a run in a folder: the files by name, or the error. With `host.txt`, compared with that node.
-pub(crate) fn run(folder: &Path, input: &str, name: &str, extra: &[&str]) -> Result<BTreeMap<String, String>, (i32, String)> {
+pub(crate) fn run(
+    folder: &Path,
+    input: &str,
+    name: &str,
+    extra: &[&str],
+) -> Result<BTreeMap<String, String>, (i32, String)> {
     let out = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
     command.current_dir(folder).args(["import", input, "--name", name, "-o"]).arg(out.path().join("made")).args(extra);
@@ -33,7 +38,8 @@ pub(crate) fn run(folder: &Path, input: &str, name: &str, extra: &[&str]) -> Res
 pub(crate) fn compare(folder: &Path, made: &BTreeMap<String, String>, inputs: &[&str]) -> Vec<String> {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let of = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-    let known: Vec<String> = if folder.exists() { files(folder).iter().map(|path| of(path)).collect() } else { Vec::new() };
+    let known: Vec<String> =
+        if folder.exists() { files(folder).iter().map(|path| of(path)).collect() } else { Vec::new() };
     let known = known.into_iter().filter(|name| !inputs.iter().any(|input| name.starts_with(input)));
     let mut wrong = Vec::new();
     for name in known.filter(|name| !made.contains_key(name)) {
@@ -86,7 +92,10 @@ fn strict_refuses_what_is_not_understood() {
     let (code, error) = run(&case, "input", "imported", &["--strict"]).unwrap_err();
     assert_eq!(code, 65);
     assert!(error.starts_with("virt-tailor: not all of it is understood, for "), "{error}");
-    assert!(error.contains("input/usr/local/bin/prepare.sh:45: nvidia-smi -pm 0: nothing is known of nvidia-smi here"), "{error}");
+    assert!(
+        error.contains("input/usr/local/bin/prepare.sh:43: nvidia-smi -pm 0: nothing is known of nvidia-smi here"),
+        "{error}"
+    );
     let case = cases().into_iter().find(|case| case.ends_with("ignition-2")).unwrap();
     run(&case, "input", "imported", &["--strict"]).unwrap();
 }
@@ -96,10 +105,12 @@ fn strict_refuses_what_is_not_understood() {
 fn without_a_folder_all_goes_to_standard_output() {
     let case = cases().into_iter().find(|case| case.ends_with("modprobe")).unwrap();
     let made = run(&case, "input", "imported", &[]).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_virt-tailor")).current_dir(&case).args(["import", "input"]).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_virt-tailor")).current_dir(&case).args(["import", "input"]).output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    let report: String = made["report.txt"].lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    let report: String =
+        made["report.txt"].lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
     let documents: Vec<&str> =
         made.iter().filter(|(name, _)| name.starts_with("profiles/")).map(|(_, text)| text.as_str()).collect();
     assert!(!documents.is_empty());

@@ -57,7 +57,8 @@ fn pieces_of_the_cases_are_valid_or_refused() {
                 let mut rest = lines.clone();
                 let one = rest.remove(skip);
                 for text in [one.to_owned(), rest.join("\n")] {
-                    made += usize::from(hold(&[Input { label: input.label.clone(), bytes: text.into_bytes() }]).is_some());
+                    made +=
+                        usize::from(hold(&[Input { label: input.label.clone(), bytes: text.into_bytes() }]).is_some());
                 }
             }
         }
@@ -69,7 +70,8 @@ fn pieces_of_the_cases_are_valid_or_refused() {
 fn what_an_import_makes_is_no_input() {
     for case in cases() {
         if let Some(outcome) = hold(&inputs(&case.join("input"))) {
-            let again = hold(&[Input { label: "made.yaml".to_owned(), bytes: outcome.node_config.into_bytes() }]).unwrap();
+            let again =
+                hold(&[Input { label: "made.yaml".to_owned(), bytes: outcome.node_config.into_bytes() }]).unwrap();
             assert_eq!((again.counts().unclear, again.items.len()), (1, 1), "{}", case.display());
         }
     }

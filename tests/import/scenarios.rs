@@ -9,7 +9,8 @@ use virt_tailor::config::node::{Kind, NodeConfig, PrepareStep};
 use crate::goldens::{compare, run};
 use crate::places::root;
 
-pub(crate) const SCENARIOS: [&str; 5] = ["gpu-workstation", "pci-passthrough", "vgpu-desktop", "dpdk-worker", "low-latency-nic"];
+pub(crate) const SCENARIOS: [&str; 5] =
+    ["gpu-workstation", "pci-passthrough", "vgpu-desktop", "dpdk-worker", "low-latency-nic"];
 
 #[test]
 fn every_before_is_imported_as_shown() {
@@ -52,7 +53,9 @@ fn the_finished_document_has_what_was_imported() {
 #[test]
 fn each_scenario_asks_for_its_own() {
     let gpu = finished("gpu-workstation").for_node("workstation-1");
-    assert!(gpu.resource("nvidia.com/GEFORCE_RTX_3080").is_some() && gpu.resource("amd.com/XHCI_USB3_Controller").is_some());
+    assert!(
+        gpu.resource("nvidia.com/GEFORCE_RTX_3080").is_some() && gpu.resource("amd.com/XHCI_USB3_Controller").is_some()
+    );
     let vgpu = finished("vgpu-desktop").for_node("vgpu-1");
     assert_eq!(vgpu.resource("nvidia.com/GRID_T4_1Q").unwrap().target.kind(), Kind::Mdev);
     let dpdk = finished("dpdk-worker").for_node("dpdk-1");

@@ -15,6 +15,7 @@ pub(crate) fn page(path: &str) -> String {
 /// Every page with commands, by its path.
 pub(crate) fn all() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned(), "docs/kubevirt.md".to_owned(), "images/README.md".to_owned()];
+    pages.push("docs/import.md".to_owned());
     pages.push("examples/README.md".to_owned());
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path: PathBuf = entry.unwrap().path().join("README.md");

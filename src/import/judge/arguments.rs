@@ -8,26 +8,110 @@ use super::{Judge, Told};
 
 /// What many kernels are started with, and what prepares no device: the node's own.
 const OWN: &[&str] = &[
-    "BOOT_IMAGE", "root", "rootflags", "rootfstype", "ro", "rw", "console", "quiet", "rhgb", "splash", "crashkernel", "ostree",
-    "selinux", "enforcing", "audit", "net.ifnames", "biosdevname", "ip", "nameserver", "resume", "initrd", "boot", "LANG",
-    "mitigations", "random.trust_cpu", "transparent_hugepage", "psi", "fips", "loglevel", "earlyprintk", "panic", "init", "fsck.mode",
-    "security", "apparmor", "cgroup_no_v1", "cgroup_enable", "printk.devkmsg", "nokaslr", "kaslr", "swapaccount", "nomodules",
-    "ostree.prepare-root.composefs", "vt.handoff", "consoleblank",
+    "BOOT_IMAGE",
+    "root",
+    "rootflags",
+    "rootfstype",
+    "ro",
+    "rw",
+    "console",
+    "quiet",
+    "rhgb",
+    "splash",
+    "crashkernel",
+    "ostree",
+    "selinux",
+    "enforcing",
+    "audit",
+    "net.ifnames",
+    "biosdevname",
+    "ip",
+    "nameserver",
+    "resume",
+    "initrd",
+    "boot",
+    "LANG",
+    "mitigations",
+    "random.trust_cpu",
+    "transparent_hugepage",
+    "psi",
+    "fips",
+    "loglevel",
+    "earlyprintk",
+    "panic",
+    "init",
+    "fsck.mode",
+    "security",
+    "apparmor",
+    "cgroup_no_v1",
+    "cgroup_enable",
+    "printk.devkmsg",
+    "nokaslr",
+    "kaslr",
+    "swapaccount",
+    "nomodules",
+    "ostree.prepare-root.composefs",
+    "vt.handoff",
+    "consoleblank",
 ];
 
 /// What is for hard real time or for the node's own speed: at boot, and no VM needs it.
 const TIMING: &[&str] = &[
-    "skew_tick", "nosoftlockup", "nmi_watchdog", "tsc", "mce", "idle", "processor.max_cstate", "intel_idle.max_cstate", "intel_pstate",
-    "amd_pstate", "cpufreq.default_governor", "nosmt", "rcu_nocb_poll", "rcutree.kthread_prio", "rcupdate.rcu_normal_after_boot",
-    "clocksource", "efi", "hpet", "nowatchdog", "preempt", "kthread_cpus", "tuned.non_isolcpus", "systemd.cpu_affinity", "nohz",
-    "workqueue.power_efficient", "audit_backlog_limit",
+    "skew_tick",
+    "nosoftlockup",
+    "nmi_watchdog",
+    "tsc",
+    "mce",
+    "idle",
+    "processor.max_cstate",
+    "intel_idle.max_cstate",
+    "intel_pstate",
+    "amd_pstate",
+    "cpufreq.default_governor",
+    "nosmt",
+    "rcu_nocb_poll",
+    "rcutree.kthread_prio",
+    "rcupdate.rcu_normal_after_boot",
+    "clocksource",
+    "efi",
+    "hpet",
+    "nowatchdog",
+    "preempt",
+    "kthread_cpus",
+    "tuned.non_isolcpus",
+    "systemd.cpu_affinity",
+    "nohz",
+    "workqueue.power_efficient",
+    "audit_backlog_limit",
 ];
 
 /// What is judged by name.
 const JUDGED: &[&str] = &[
-    "intel_iommu", "amd_iommu", "iommu", "iommu.passthrough", "vga", "video", "rdblacklist", "rd.driver.blacklist",
-    "rd.driver.pre", "modprobe.blacklist", "module_blacklist", "initcall_blacklist", "nomodeset", "nofb", "hugepages", "hugepagesz",
-    "default_hugepagesz", "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "pci", "pcie_acs_override", "pcie_aspm", "fbcon",
+    "intel_iommu",
+    "amd_iommu",
+    "iommu",
+    "iommu.passthrough",
+    "vga",
+    "video",
+    "rdblacklist",
+    "rd.driver.blacklist",
+    "rd.driver.pre",
+    "modprobe.blacklist",
+    "module_blacklist",
+    "initcall_blacklist",
+    "nomodeset",
+    "nofb",
+    "hugepages",
+    "hugepagesz",
+    "default_hugepagesz",
+    "isolcpus",
+    "nohz_full",
+    "rcu_nocbs",
+    "irqaffinity",
+    "pci",
+    "pcie_acs_override",
+    "pcie_aspm",
+    "fbcon",
 ];
 
 impl Judge<'_> {
@@ -43,7 +127,9 @@ impl Judge<'_> {
             "video" => self.video(given),
             "fbcon" | "nomodeset" | "nofb" => {
                 self.framebuffer();
-                Verdict::now("consoles and framebuffer steps let the display go for a VM; the host has its screen until then")
+                Verdict::now(
+                    "consoles and framebuffer steps let the display go for a VM; the host has its screen until then",
+                )
             }
             "initcall_blacklist" if given.contains("sysfb") => {
                 self.framebuffer();
@@ -72,10 +158,19 @@ impl Judge<'_> {
                 whole,
                 "only a patched kernel knows it, and groups are made at boot. Without it the whole group goes to one VM (companions)",
             ),
-            "pci" if ["realloc", "assign-busses", "nocrs", "hpmmioprefsize", "hpbussize"].iter().any(|word| given.contains(word)) => {
-                Verdict::needs(whole, "windows for BARs of virtual functions and big GPUs are laid out at boot; needed where the firmware left none")
+            "pci"
+                if ["realloc", "assign-busses", "nocrs", "hpmmioprefsize", "hpbussize"]
+                    .iter()
+                    .any(|word| given.contains(word)) =>
+            {
+                Verdict::needs(
+                    whole,
+                    "windows for BARs of virtual functions and big GPUs are laid out at boot; needed where the firmware left none",
+                )
             }
-            "pcie_aspm" => Verdict::stays("power of links is the node's own; a power step keeps the device of a VM awake"),
+            "pcie_aspm" => {
+                Verdict::stays("power of links is the node's own; a power step keeps the device of a VM awake")
+            }
             name if TIMING.contains(&name) => {
                 Verdict::stays("timing of the whole node: no device and no VM needs it, hard real time may")
             }
@@ -96,7 +191,8 @@ impl Judge<'_> {
             return Verdict::aside("modes of the node's own screen: left as they are");
         }
         self.framebuffer();
-        let mut text = "a framebuffer step lets the firmware's framebuffer go, only while a VM has the display".to_owned();
+        let mut text =
+            "a framebuffer step lets the firmware's framebuffer go, only while a VM has the display".to_owned();
         if options.contains(':') {
             text.push_str("; what stands behind the comma was read as an option of the first driver, and did nothing");
         }
@@ -117,9 +213,13 @@ impl Judge<'_> {
             );
         }
         if modules.iter().all(|module| is_graphics(module)) {
-            return Verdict::now("the host's driver keeps the card until a VM wants it, gives that one function up, and has it back");
+            return Verdict::now(
+                "the host's driver keeps the card until a VM wants it, gives that one function up, and has it back",
+            );
         }
-        Verdict::now("a driver gives up the one function that a VM is given, and keeps the others: it need not be kept away")
+        Verdict::now(
+            "a driver gives up the one function that a VM is given, and keeps the others: it need not be kept away",
+        )
     }
 
     fn hugepages(&mut self, given: &str) -> Told {
@@ -155,7 +255,9 @@ impl Judge<'_> {
     fn isolcpus(&mut self, given: &str) -> Told {
         let mut rest = given;
         let mut managed = false;
-        while let Some((flag, after)) = rest.split_once(',').filter(|(flag, _)| !flag.starts_with(|c: char| c.is_ascii_digit())) {
+        while let Some((flag, after)) =
+            rest.split_once(',').filter(|(flag, _)| !flag.starts_with(|c: char| c.is_ascii_digit()))
+        {
             managed |= flag == "managed_irq";
             rest = after;
         }
@@ -182,14 +284,16 @@ fn iommu(name: &str, given: &str, whole: &str) -> Verdict {
             "the kernel sets up DMA remapping once, at boot. Kernels that do so by default need nothing: virt-tailor node inspect tells",
         ),
         ("intel_iommu", "igfx_off" | "sm_on") => Verdict::stays("a detail of Intel's IOMMU: no VM needs it"),
-        ("amd_iommu", "on" | "1") => {
-            Verdict::never("on is no value of amd_iommu: AMD's IOMMU is on unless the firmware has it off. Nothing is needed")
-        }
+        ("amd_iommu", "on" | "1") => Verdict::never(
+            "on is no value of amd_iommu: AMD's IOMMU is on unless the firmware has it off. Nothing is needed",
+        ),
         ("amd_iommu", _) => Verdict::stays("details of AMD's IOMMU: no VM needs them"),
-        ("iommu", "pt") | ("iommu.passthrough", "1") => {
-            Verdict::stays("it spares the host's own DMA the translation: no VM needs it, and devices of VMs are translated all the same")
+        ("iommu", "pt") | ("iommu.passthrough", "1") => Verdict::stays(
+            "it spares the host's own DMA the translation: no VM needs it, and devices of VMs are translated all the same",
+        ),
+        ("iommu", "on" | "1") => {
+            Verdict::never("on is no value of iommu=: intel_iommu=on is what was meant; AMD's needs nothing")
         }
-        ("iommu", "on" | "1") => Verdict::never("on is no value of iommu=: intel_iommu=on is what was meant; AMD's needs nothing"),
         ("iommu", "force" | "noforce" | "merge" | "nomerge" | "biomerge" | "memaper" | "fullflush" | "nopt") => {
             Verdict::stays("how the host's own DMA is done: no VM needs it")
         }
@@ -198,12 +302,16 @@ fn iommu(name: &str, given: &str, whole: &str) -> Verdict {
 }
 
 fn off(whole: &str) -> Verdict {
-    Verdict::needs("(without it)", format!("{whole} switches the IOMMU off: no device can be handed over until it is taken away"))
+    Verdict::stays(format!(
+        "{whole} switches the IOMMU off: take it away, no device can be handed over while it is there"
+    ))
 }
 
 /// What dracut, systemd and Ignition read.
 fn own_prefix(name: &str) -> bool {
-    ["rd.", "systemd.", "ignition.", "$ignition", "luks.", "rhcos.", "coreos.", "cgroup."].iter().any(|prefix| name.starts_with(prefix))
+    ["rd.", "systemd.", "ignition.", "$ignition", "luks.", "rhcos.", "coreos.", "cgroup."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// An argument that nothing is known of: a slip, if it is near to one that there is.
@@ -213,7 +321,9 @@ fn unknown(name: &str) -> Verdict {
         Some("rdblacklist") => Verdict::never(
             "nothing reads it: rd.driver.blacklist (rdblacklist, in old words) was meant. The host's driver keeps the device until a VM wants it, so it need not be kept away",
         ),
-        Some(near) => Verdict::never(format!("nothing reads it: {near} was meant, perhaps. Import it in that spelling to see what becomes of it")),
+        Some(near) => Verdict::never(format!(
+            "nothing reads it: {near} was meant, perhaps. Import it in that spelling to see what becomes of it"
+        )),
         None => Verdict::unclear("nothing is known of this kernel argument here"),
     }
 }

@@ -17,9 +17,9 @@ pub(in crate::import) enum Role {
 
 /// NVIDIA's functions beside a GPU (pci.ids): HDMI audio, USB 3.1 host, UCSI.
 const NVIDIA_OF_CARD: [u16; 42] = [
-    0x0be2, 0x0be3, 0x0be4, 0x0be5, 0x0be9, 0x0bea, 0x0beb, 0x0bee, 0x0e08, 0x0e09, 0x0e0a, 0x0e0b, 0x0e0c, 0x0e0f, 0x0e1a,
-    0x0e1b, 0x0fb0, 0x0fb8, 0x0fb9, 0x0fba, 0x0fbb, 0x0fbc, 0x10ef, 0x10f0, 0x10f1, 0x10f7, 0x10f8, 0x10f9, 0x10fa, 0x1ad6,
-    0x1ad7, 0x1ad8, 0x1ad9, 0x1ada, 0x1adb, 0x1aeb, 0x1aec, 0x1aed, 0x1aef, 0x228b, 0x228e, 0x22ba,
+    0x0be2, 0x0be3, 0x0be4, 0x0be5, 0x0be9, 0x0bea, 0x0beb, 0x0bee, 0x0e08, 0x0e09, 0x0e0a, 0x0e0b, 0x0e0c, 0x0e0f,
+    0x0e1a, 0x0e1b, 0x0fb0, 0x0fb8, 0x0fb9, 0x0fba, 0x0fbb, 0x0fbc, 0x10ef, 0x10f0, 0x10f1, 0x10f7, 0x10f8, 0x10f9,
+    0x10fa, 0x1ad6, 0x1ad7, 0x1ad8, 0x1ad9, 0x1ada, 0x1adb, 0x1aeb, 0x1aec, 0x1aed, 0x1aef, 0x228b, 0x228e, 0x22ba,
 ];
 
 /// USB controllers on boards (pci.ids): AMD's Matisse, Starship, Renoir and chipsets, Intel's, ASMedia's, Renesas'.
@@ -106,8 +106,20 @@ pub(in crate::import) fn board_maker(vendor: u16) -> Option<&'static str> {
 
 /// Drivers of graphics cards, and their companions: keeping them away is for the sake of a card.
 const GRAPHICS: [&str; 14] = [
-    "nouveau", "nvidia", "nvidia_drm", "nvidia_modeset", "nvidia_uvm", "nvidia_fb", "nvidiafb", "rivafb", "amdgpu", "radeon", "i915",
-    "snd_hda_intel", "nova_core", "xe",
+    "nouveau",
+    "nvidia",
+    "nvidia_drm",
+    "nvidia_modeset",
+    "nvidia_uvm",
+    "nvidia_fb",
+    "nvidiafb",
+    "rivafb",
+    "amdgpu",
+    "radeon",
+    "i915",
+    "snd_hda_intel",
+    "nova_core",
+    "xe",
 ];
 
 /// Whether a module drives graphics cards.

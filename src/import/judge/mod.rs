@@ -13,7 +13,7 @@ use crate::config::node::{
 };
 
 use super::Node;
-use super::action::{Action, Found, Vfs};
+use super::action::{Action, Found, IdsBy, Vfs};
 use super::draft::{Draft, Key, Shape, add_profile_step};
 use super::verdict::{Item, Verdict};
 use known::{Role, board_maker, role};
@@ -32,7 +32,10 @@ pub(super) fn judge(found: Vec<Found>, node: Option<Node<'_>>) -> (Vec<Item>, Dr
     // Names are given to what the others ask for.
     let first: Vec<Option<Verdict>> = found
         .iter()
-        .map(|found| (!matches!(found.action, Action::Name { .. })).then(|| judge.action(&found.action, &found.place.to_string())))
+        .map(|found| {
+            (!matches!(found.action, Action::Name { .. }))
+                .then(|| judge.action(&found.action, &found.place.to_string()))
+        })
         .collect();
     let verdicts: Vec<Verdict> = first
         .into_iter()
@@ -40,7 +43,8 @@ pub(super) fn judge(found: Vec<Found>, node: Option<Node<'_>>) -> (Vec<Item>, Dr
         .map(|(verdict, found)| verdict.unwrap_or_else(|| judge.name(&found.action)))
         .collect();
     judge.settle_functions();
-    let items = found.into_iter().zip(verdicts).map(|(found, verdict)| Item { place: found.place, said: found.said, verdict });
+    let items =
+        found.into_iter().zip(verdicts).map(|(found, verdict)| Item { place: found.place, said: found.said, verdict });
     (items.collect(), judge.draft)
 }
 
@@ -56,7 +60,7 @@ impl Judge<'_> {
         let told = match action {
             Action::Told(verdict) => Ok(verdict.clone()),
             Action::Argument { name, value } => self.argument(name, value.as_deref()),
-            Action::Ids { vendor, device, new_id } => Ok(self.ids(*vendor, *device, *new_id, from)),
+            Action::Ids { vendor, device, by } => Ok(self.ids(*vendor, *device, *by, from)),
             Action::Parameter { module, name, value } => self.parameter(module, name, value, from),
             Action::Load { module, folder, parameters } => self.load(module, folder.as_deref(), parameters, from),
             Action::Unload { module } => Ok(self.unload(module)),
@@ -75,21 +79,30 @@ impl Judge<'_> {
             }
             Action::Memlock => Ok(self.memlock()),
             Action::Name { .. } => Ok(Verdict::unclear("")),
-            Action::Reboot => Ok(Verdict::now("no reboot: devices are taken when a VM starts, and given back when it has gone")),
+            Action::Reboot => {
+                Ok(Verdict::now("no reboot: devices are taken when a VM starts, and given back when it has gone"))
+            }
         };
         told.unwrap_or_else(Verdict::Unclear)
     }
 
     /// Ids that vfio-pci was to take.
-    fn ids(&mut self, vendor: u16, device: u16, new_id: bool, from: &str) -> Verdict {
+    fn ids(&mut self, vendor: u16, device: u16, by: IdsBy, from: &str) -> Verdict {
+        let new_id = by == IdsBy::NewId;
         let machine = self.node.map(|node| node.machine);
         let is_there = machine.map(|machine| {
             machine.pci.functions.values().any(|one| (one.function.vendor, one.function.device) == (vendor, device))
         });
         let is_subsystem = machine.is_some_and(|machine| {
-            machine.pci.functions.values().any(|one| one.subsystem.is_some_and(|is| (is.vendor, is.device) == (vendor, device)))
+            machine
+                .pci
+                .functions
+                .values()
+                .any(|one| one.subsystem.is_some_and(|is| (is.vendor, is.device) == (vendor, device)))
         });
-        if new_id && (board_maker(vendor).is_some() && is_there != Some(true) || is_subsystem && is_there == Some(false)) {
+        if new_id
+            && (board_maker(vendor).is_some() && is_there != Some(true) || is_subsystem && is_there == Some(false))
+        {
             let whose = board_maker(vendor).map_or_else(String::new, |name| format!(" ({name}'s, a maker of boards)"));
             return Verdict::never(format!(
                 "{vendor:04x}:{device:04x} is a subsystem id{whose}, and new_id takes vendor and device id: no device has these. The address that was unbound is what the resource selects"
@@ -106,7 +119,7 @@ impl Judge<'_> {
                     "a resource binds single virtual functions for a VM. If these files were for nodes that are VMs themselves: the profile loads vfio-pci in the guest",
                 )
             }
-            Role::Usb if !new_id => {
+            Role::Usb if by == IdsBy::Parameter => {
                 self.draft.wish(Key::Ids(vendor, device), Shape::Pci, from.to_owned());
                 Verdict::never(
                     "the driver of USB controllers (xhci_hcd) is commonly built into the kernel and has them before vfio-pci is loaded. A resource now takes one from it when a VM starts: give its address if there are equal ones",
@@ -125,7 +138,9 @@ impl Judge<'_> {
 
     fn bind(&mut self, address: PciAddress, from: &str) -> Verdict {
         self.draft.wish(Key::Address(address), Shape::Pci, from.to_owned());
-        Verdict::now(format!("a resource binds {address} with its whole IOMMU group when a VM starts, and gives it back"))
+        Verdict::now(format!(
+            "a resource binds {address} with its whole IOMMU group when a VM starts, and gives it back"
+        ))
     }
 
     fn vfs(&mut self, vfs: &Vfs, from: &str) -> Told {
@@ -133,7 +148,9 @@ impl Judge<'_> {
             return Ok(Verdict::now("functions are made only where there are none, and left while a VM has one"));
         }
         let count = u16::try_from(vfs.count).ok().filter(|count| *count <= 256);
-        let Some(count) = count else { return Err(format!("{} virtual functions are more than one device has", vfs.count)) };
+        let Some(count) = count else {
+            return Err(format!("{} virtual functions are more than one device has", vfs.count));
+        };
         let mut addresses = vfs.addresses.clone();
         if let Some(machine) = self.node.map(|node| node.machine) {
             let found = vfs.interfaces.iter().filter_map(|name| machine.nics.link(name)?.function());
@@ -174,7 +191,8 @@ impl Judge<'_> {
         if wish.name.is_none() {
             wish.name = name;
         }
-        let policy = if vfs.name.is_some() { "; delete the policy first: two owners of one port undo each other" } else { "" };
+        let policy =
+            if vfs.name.is_some() { "; delete the policy first: two owners of one port undo each other" } else { "" };
         Ok(Verdict::now(format!(
             "a resource of kind sriov makes {count} functions that no driver of the host probes, and binds the one a VM is given{policy}"
         )))
@@ -182,8 +200,12 @@ impl Judge<'_> {
 
     fn setting(&mut self, name: &str, value: &str) -> Verdict {
         let text = match (name, value) {
-            ("trust" | "spoofchk", "on" | "off") | ("state", "auto" | "enable" | "disable") => "the resource of kind sriov sets it",
-            ("vlan", id) if id.parse::<u16>().is_ok_and(|id| (1..=4094).contains(&id)) => "the resource of kind sriov sets it",
+            ("trust" | "spoofchk", "on" | "off") | ("state", "auto" | "enable" | "disable") => {
+                "the resource of kind sriov sets it"
+            }
+            ("vlan", id) if id.parse::<u16>().is_ok_and(|id| (1..=4094).contains(&id)) => {
+                "the resource of kind sriov sets it"
+            }
             ("vlan", "0") => return Verdict::now("no VLAN: that is so without a word"),
             ("mac", _) => {
                 return Verdict::now(
@@ -237,7 +259,9 @@ impl Judge<'_> {
                 self.draft.wish(Key::Address(parent), Shape::Mdev(type_name.clone(), 1), from.to_owned());
             }
         }
-        Ok(Verdict::now(format!("a resource of kind mdev makes one of type {type_name} on {parent} for a VM, and takes it away after it")))
+        Ok(Verdict::now(format!(
+            "a resource of kind mdev makes one of type {type_name} on {parent} for a VM, and takes it away after it"
+        )))
     }
 
     fn pages(&mut self, size: ByteSize, count: u64, node: Option<u16>) -> Told {
@@ -246,9 +270,15 @@ impl Judge<'_> {
         }
         let page: PageSize = parsed(&size.to_string())?;
         let number = u32::try_from(count).ok().filter(|count| *count <= 1 << 20);
-        let Some(number) = number else { return Err(format!("{count} pages are more than a step reserves, {}", 1 << 20)) };
+        let Some(number) = number else {
+            return Err(format!("{count} pages are more than a step reserves, {}", 1 << 20));
+        };
         *self.draft.domain.pages.entry(page.to_string()).or_default() += count;
-        self.draft.prepare.push(PrepareStep::Hugepages(ReservePages { size: page, count: number, numa: node.map(Numa::Node) }));
+        self.draft.prepare.push(PrepareStep::Hugepages(ReservePages {
+            size: page,
+            count: number,
+            numa: node.map(Numa::Node),
+        }));
         let luck = if size.as_bytes() >= 1 << 30 {
             format!(
                 "; while memory is whole enough: if it falls short, keep hugepagesz={0}G hugepages={count} as a kernel argument",
@@ -278,7 +308,9 @@ impl Judge<'_> {
     fn irqs_away(&mut self) -> Verdict {
         add_profile_step(&mut self.draft.steps, ProfileStep::Irqs(MoveIrqs { away: Cpus::Auto }));
         self.draft.domain.low_latency = true;
-        Verdict::now("an irqs step keeps interrupts off the VM's CPUs while it runs; managed ones stay, as they did before")
+        Verdict::now(
+            "an irqs step keeps interrupts off the VM's CPUs while it runs; managed ones stay, as they did before",
+        )
     }
 
     fn memlock(&mut self) -> Verdict {
@@ -300,14 +332,18 @@ impl Judge<'_> {
             let of_card = role(vendor, device) == Role::OfCard;
             wish.name = Some(name);
             if of_card {
-                return Verdict::now("it goes along with its card now: take it off the list, and off the VMs that name it");
+                return Verdict::now(
+                    "it goes along with its card now: take it off the list, and off the VMs that name it",
+                );
             }
             return Verdict::now(format!("the resource keeps the name{external}"));
         }
         if let Some(machine) = self.node.map(|node| node.machine) {
             let is = |one: &&crate::host::PciDevice| (one.function.vendor, one.function.device) == (vendor, device);
             let Some(one) = machine.pci.functions.values().find(is) else {
-                return Verdict::never(format!("no device of this node is {vendor:04x}:{device:04x}: the entry offers nothing"));
+                return Verdict::never(format!(
+                    "no device of this node is {vendor:04x}:{device:04x}: the entry offers nothing"
+                ));
             };
             let key = Key::Address(one.address());
             if let Some(wish) = self.draft.wishes.iter_mut().find(|wish| wish.key == key) {
@@ -323,7 +359,9 @@ impl Judge<'_> {
             Some(address) => format!(
                 "no file here binds {vendor:04x}:{device:04x}: if it is the function at {address}, name that resource so, else the entry offers nothing"
             ),
-            None => format!("no file here binds {vendor:04x}:{device:04x}: the entry offers nothing unless something else does"),
+            None => format!(
+                "no file here binds {vendor:04x}:{device:04x}: the entry offers nothing unless something else does"
+            ),
         })
     }
 }

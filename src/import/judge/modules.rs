@@ -3,6 +3,7 @@
 use crate::config::node::{
     HostPath, ModuleName, ModuleParameter, ModuleStep, PinOnly, PrepareStep, SetParameter, SwapModule,
 };
+use crate::import::action::IdsBy;
 use crate::import::draft::{Key, Shape, add_step, load};
 use crate::import::verdict::Verdict;
 
@@ -41,10 +42,17 @@ impl Judge<'_> {
             ("vfio_pci", name) => {
                 let step = load("vfio_pci", Some((name, value))).ok_or("this is no parameter of a module")?;
                 self.draft.prepare.push(step);
-                Verdict::now("a module step gives vfio-pci the parameter when it loads it; one that is loaded already keeps its own")
+                Verdict::now(
+                    "a module step gives vfio-pci the parameter when it loads it; one that is loaded already keeps its own",
+                )
             }
             ("ixgbe" | "igb" | "i40e" | "be2net" | "bnx2x", "max_vfs" | "num_vfs") => {
-                let count: u64 = value.split(',').next().unwrap_or_default().parse().map_err(|_| format!("{value:?} is no number"))?;
+                let count: u64 = value
+                    .split(',')
+                    .next()
+                    .unwrap_or_default()
+                    .parse()
+                    .map_err(|_| format!("{value:?} is no number"))?;
                 let who = format!("a port of {module}");
                 let vfs = crate::import::action::Vfs { count, interfaces: vec![who], ..Default::default() };
                 return self.vfs(&vfs, from);
@@ -62,9 +70,9 @@ impl Judge<'_> {
                 format!("{module}.{name}={value}"),
                 "the graphics driver reads it when it is loaded, which is at boot; what it makes is given to VMs by a resource of kind mdev",
             ),
-            (graphics, "modeset" | "enable" | "fbdev") if is_graphics(graphics) => {
-                Verdict::now("the host's driver keeps the card until a VM wants it, gives that one function up, and has it back")
-            }
+            (graphics, "modeset" | "enable" | "fbdev") if is_graphics(graphics) => Verdict::now(
+                "the host's driver keeps the card until a VM wants it, gives that one function up, and has it back",
+            ),
             (graphics, name) if is_graphics(graphics) && name.starts_with("NVreg") => {
                 Verdict::aside("a setting of the host's own driver: left as it is")
             }
@@ -76,18 +84,28 @@ impl Judge<'_> {
         })
     }
 
-    pub(super) fn load(&mut self, module: &str, folder: Option<&str>, parameters: &[(String, String)], from: &str) -> Told {
+    pub(super) fn load(
+        &mut self,
+        module: &str,
+        folder: Option<&str>,
+        parameters: &[(String, String)],
+        from: &str,
+    ) -> Told {
         let module = module.replace('-', "_");
         if folder.is_some() {
             return self.swap(&module, folder, parameters, None, from);
         }
-        for (name, value) in parameters.iter().filter(|(name, _)| (module.as_str(), name.as_str()) != ("vfio_pci", "ids")) {
+        for (name, value) in
+            parameters.iter().filter(|(name, _)| (module.as_str(), name.as_str()) != ("vfio_pci", "ids"))
+        {
             self.parameter(&module, name, value, from)?;
         }
-        if let Some((_, ids)) = parameters.iter().find(|(name, _)| (module.as_str(), name.as_str()) == ("vfio_pci", "ids")) {
+        if let Some((_, ids)) =
+            parameters.iter().find(|(name, _)| (module.as_str(), name.as_str()) == ("vfio_pci", "ids"))
+        {
             for ids in ids.split(',').filter_map(|ids| ids.split_once(':')) {
                 let id = |text: &str| u16::from_str_radix(text, 16).map_err(|_| format!("{text:?} is no PCI id"));
-                self.ids(id(ids.0)?, id(ids.1)?, false, from);
+                self.ids(id(ids.0)?, id(ids.1)?, IdsBy::Parameter, from);
             }
         }
         Ok(match module.as_str() {
@@ -100,9 +118,15 @@ impl Judge<'_> {
                 self.draft.prepare.push(step);
                 Verdict::now("a module step loads it before the first mediated device is made")
             }
-            "pci_stub" => Verdict::never("pci-stub only held devices for others: a resource binds them to vfio-pci when a VM starts"),
+            "pci_stub" => Verdict::never(
+                "pci-stub only held devices for others: a resource binds them to vfio-pci when a VM starts",
+            ),
             name if is_graphics(name) => Verdict::aside("the host's own driver of a display: left as it is"),
-            _ => return Err(format!("what {module} is loaded for, is not known here: left to the node, unless a module step is given it")),
+            _ => {
+                return Err(format!(
+                    "what {module} is loaded for, is not known here: left to the node, unless a module step is given it"
+                ));
+            }
         })
     }
 
@@ -115,7 +139,9 @@ impl Judge<'_> {
             return Verdict::now("vfio's modules stay loaded: others may stand on them");
         }
         if vendor_of(&module).is_some() {
-            return Verdict::now("an exchange of the module takes it out when a VM starts, and puts it back; refused while the NIC is the node's uplink");
+            return Verdict::now(
+                "an exchange of the module takes it out when a VM starts, and puts it back; refused while the NIC is the node's uplink",
+            );
         }
         Verdict::now("a driver gives up the one function that a VM is given: its module need not go")
     }
@@ -128,9 +154,13 @@ impl Judge<'_> {
             );
         }
         if is_graphics(module) {
-            return Verdict::now("the host's driver keeps the card until a VM wants it, gives that one function up, and has it back");
+            return Verdict::now(
+                "the host's driver keeps the card until a VM wants it, gives that one function up, and has it back",
+            );
         }
-        Verdict::now("a driver gives up the one function that a VM is given, and keeps the others: it need not be kept away")
+        Verdict::now(
+            "a driver gives up the one function that a VM is given, and keeps the others: it need not be kept away",
+        )
     }
 
     /// A build of one's own for a module.
@@ -149,7 +179,8 @@ impl Judge<'_> {
         for (name, value) in parameters {
             all.insert(parsed(name)?, parsed(value)?);
         }
-        let step = PrepareStep::Module(ModuleStep::Swap(SwapModule { swap: name, from: folder.clone(), parameters: all }));
+        let step =
+            PrepareStep::Module(ModuleStep::Swap(SwapModule { swap: name, from: folder.clone(), parameters: all }));
         self.draft.folders.push(folder.clone());
         match vendor.or_else(|| vendor_of(module)) {
             Some(vendor) => {

@@ -3,7 +3,7 @@
 use crate::base::{ByteSize, PciAddress};
 use crate::config::node::{AwayOnly, Cpus, IsolateCpus, PinOnly, PrepareStep, ProfileStep, ReleaseOnly, ResetMethod};
 use crate::host::VtKind;
-use crate::import::action::Vfs;
+use crate::import::action::{IdsBy, Vfs};
 use crate::import::draft::{Key, Shape, add_profile_step, add_step};
 use crate::import::verdict::Verdict;
 
@@ -21,9 +21,13 @@ impl Judge<'_> {
         let driver = parts.windows(2).find(|two| two[0] == "drivers").map(|two| two[1]);
         match (&parts[..], last) {
             (["sys", "class", "vtconsole", console, ..], "bind") => Ok(self.console(console, value)),
-            (["sys", "bus", "platform", ..], "unbind") if path.contains("framebuffer") || path.contains("simpledrm") => {
+            (["sys", "bus", "platform", ..], "unbind")
+                if path.contains("framebuffer") || path.contains("simpledrm") =>
+            {
                 self.framebuffer();
-                Ok(Verdict::now("a framebuffer step lets the firmware's framebuffer go, whatever it is called, while a VM has the display"))
+                Ok(Verdict::now(
+                    "a framebuffer step lets the firmware's framebuffer go, whatever it is called, while a VM has the display",
+                ))
             }
             (["sys", "bus", "platform", ..], "bind") => {
                 Ok(Verdict::now("it is tried again when the VM has gone; the native driver brings the screen back"))
@@ -97,7 +101,7 @@ impl Judge<'_> {
         let mut ids = value.split([' ', ':']).filter(|word| !word.is_empty());
         let mut id = || ids.next().and_then(|text| u16::from_str_radix(text.trim_start_matches("0x"), 16).ok());
         match (id(), id()) {
-            (Some(vendor), Some(device)) => Ok(self.ids(vendor, device, true, from)),
+            (Some(vendor), Some(device)) => Ok(self.ids(vendor, device, IdsBy::NewId, from)),
             _ => Err(format!("{value:?} is no vendor and device id")),
         }
     }
@@ -168,7 +172,8 @@ impl Judge<'_> {
 
     fn nr_hugepages(&mut self, path: &str, value: &str) -> Told {
         let count = value.trim().parse().map_err(|_| format!("{value:?} is no number of pages"))?;
-        let size = path.split('/').find_map(|part| part.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok());
+        let size =
+            path.split('/').find_map(|part| part.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok());
         let node = path.split('/').find_map(|part| part.strip_prefix("node")?.parse().ok());
         self.pages(ByteSize::bytes(size.unwrap_or(2048) << 10), count, node)
     }
@@ -198,10 +203,13 @@ impl Judge<'_> {
         }
         let address = function(path).ok_or("which function it is, is only known when it runs")?;
         if methods.is_empty() {
-            return Err("it switches off every reset: a device that nothing resets carries one VM's state to the next".to_owned());
+            return Err("it switches off every reset: a device that nothing resets carries one VM's state to the next"
+                .to_owned());
         }
         let wish = self.draft.wish(Key::Address(address), Shape::Pci, from.to_owned());
         add_step(&mut wish.steps, PrepareStep::Reset(methods));
-        Ok(Verdict::now(format!("a reset step chooses the methods for {address} while a VM has it, and sets back what was there")))
+        Ok(Verdict::now(format!(
+            "a reset step chooses the methods for {address} while a VM has it, and sets back what was there"
+        )))
     }
 }

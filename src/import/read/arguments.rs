@@ -1,6 +1,6 @@
 //! Kernel arguments: of a command line, of GRUB's defaults, of anything that adds them.
 
-use crate::import::action::Action;
+use crate::import::action::{Action, IdsBy};
 use crate::import::place::Place;
 
 use super::{Reading, lines};
@@ -60,9 +60,11 @@ pub(in crate::import) fn module_parameter(
         match pair(ids.trim()) {
             Some((vendor, device)) => {
                 let said = if value.contains(',') { format!("{said}: {}", ids.trim()) } else { said.to_owned() };
-                reading.found(place, &said, Action::Ids { vendor, device, new_id: false });
+                reading.found(place, &said, Action::Ids { vendor, device, by: IdsBy::Parameter });
             }
-            None => reading.unclear(place, said, &format!("{ids:?} is not vendor:device in hexadecimal, e.g. 10de:2206")),
+            None => {
+                reading.unclear(place, said, &format!("{ids:?} is not vendor:device in hexadecimal, e.g. 10de:2206"))
+            }
         }
     }
 }
@@ -86,13 +88,18 @@ pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
                     Some(quote) => match value[1..].strip_suffix(quote) {
                         Some(inner) => inner,
                         None => {
-                            reading.malformed(&place, &format!("{key} begins with {quote} and does not end with it: close the quote"));
+                            reading.malformed(
+                                &place,
+                                &format!("{key} begins with {quote} and does not end with it: close the quote"),
+                            );
                             continue;
                         }
                     },
                     None => value,
                 };
-                for word in inner.split_whitespace().filter(|word| !word.starts_with("$GRUB") && !word.starts_with("${GRUB")) {
+                for word in
+                    inner.split_whitespace().filter(|word| !word.starts_with("$GRUB") && !word.starts_with("${GRUB"))
+                {
                     argument(&place, &word.replace("\\\"", ""), reading);
                 }
             }

@@ -6,14 +6,17 @@ use crate::import::action::Action;
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
+use super::Reading;
 use super::arguments::{pair, words};
 use super::documents::{at, fields, items, text, texts, told, yes};
-use super::Reading;
 
 /// PerformanceProfile (performance.openshift.io): CPUs, huge pages, kernel arguments.
 pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let Some(spec) = node.get("spec") else {
-        reading.malformed(&at(node, place), "a PerformanceProfile without spec: it has cpu, hugepages and additionalKernelArgs there");
+        reading.malformed(
+            &at(node, place),
+            "a PerformanceProfile without spec: it has cpu, hugepages and additionalKernelArgs there",
+        );
         return;
     };
     for (field, place, node) in fields(Some(spec), place) {
@@ -65,7 +68,11 @@ fn cpus(node: &Node, place: &Place, reading: &mut Reading<'_>) {
 fn pages(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     if let Some(size) = text(node, "defaultHugepagesSize") {
         let why = "only the size of pages that nobody names; a VM names its own (memory.hugepages.pageSize)";
-        reading.found(&at(node, place), &format!("hugepages.defaultHugepagesSize: {size}"), Action::Told(Verdict::stays(why)));
+        reading.found(
+            &at(node, place),
+            &format!("hugepages.defaultHugepagesSize: {size}"),
+            Action::Told(Verdict::stays(why)),
+        );
     }
     for page in items(node, "pages") {
         let place = at(page, place);
@@ -96,7 +103,10 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let wrapped = node.get("spec").map(|spec| spec.get("kubeletConfig"));
     let config = match wrapped {
         Some(None) => {
-            reading.malformed(&at(node, place), "a KubeletConfig without spec.kubeletConfig: kubelet's settings stand there");
+            reading.malformed(
+                &at(node, place),
+                "a KubeletConfig without spec.kubeletConfig: kubelet's settings stand there",
+            );
             return;
         }
         Some(config) => config,
@@ -106,8 +116,8 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     // Machines of OpenShift have CPUs reserved without a word (systemReserved of its own template).
     let reserved = wrapped.is_some()
         || all.iter().any(|(field, _, value)| {
-        field == "reservedSystemCPUs" || (field.ends_with("Reserved") && value.get("cpu").is_some())
-    });
+            field == "reservedSystemCPUs" || (field.ends_with("Reserved") && value.get("cpu").is_some())
+        });
     for (field, place, value) in all {
         let said = format!("{field}: {}", told(value));
         let verdict = match field.as_str() {
@@ -115,8 +125,13 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             "cpuManagerPolicy" if told(value) == "static" && !reserved => Verdict::never(
                 "kubelet refuses to start with the static policy unless CPUs are reserved for the node: give reservedSystemCPUs",
             ),
-            "cpuManagerPolicy" | "cpuManagerPolicyOptions" | "topologyManagerPolicy" | "topologyManagerScope"
-            | "memoryManagerPolicy" | "reservedMemory" | "reservedSystemCPUs" => Verdict::stays(
+            "cpuManagerPolicy"
+            | "cpuManagerPolicyOptions"
+            | "topologyManagerPolicy"
+            | "topologyManagerScope"
+            | "memoryManagerPolicy"
+            | "reservedMemory"
+            | "reservedSystemCPUs" => Verdict::stays(
                 "kubelet reads it when it starts; without it no VM has CPUs of its own (dedicatedCpuPlacement). No kernel argument is needed",
             ),
             _ => Verdict::aside("kubelet's own setting: left as it is"),
@@ -137,7 +152,8 @@ pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     };
     for device in items(devices, "pciHostDevices").iter().chain(items(devices, "pciDevices")) {
         let place = at(device, place);
-        let selector = text(device, "pciDeviceSelector").or_else(|| text(device, "pciVendorSelector")).unwrap_or_default();
+        let selector =
+            text(device, "pciDeviceSelector").or_else(|| text(device, "pciVendorSelector")).unwrap_or_default();
         let resource = text(device, "resourceName").unwrap_or_default();
         let said = format!("{resource}: {selector}");
         match pair(&selector) {
@@ -145,7 +161,8 @@ pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
                 let external = yes(device, "externalResourceProvider");
                 reading.found(&place, &said, Action::Name { resource, vendor, device: device_id, external });
             }
-            None => reading.malformed(&place, &format!("pciDeviceSelector {selector:?} is not vendor:device, e.g. 10DE:2206")),
+            None => reading
+                .malformed(&place, &format!("pciDeviceSelector {selector:?} is not vendor:device, e.g. 10DE:2206")),
         }
     }
     for device in items(devices, "mediatedDevices") {

@@ -61,7 +61,9 @@ fn unpacked(bytes: Vec<u8>, compression: Option<&str>) -> Result<Vec<u8>, String
             let most = MAX_TEXT as u64;
             let read = flate2::read::MultiGzDecoder::new(&bytes[..]).take(most + 1).read_to_end(&mut out);
             if let Err(error) = read {
-                return Err(format!("compression is gzip, and the data is not ({error}): leave compression out or pack the data"));
+                return Err(format!(
+                    "compression is gzip, and the data is not ({error}): leave compression out or pack the data"
+                ));
             }
             if out.len() > MAX_TEXT {
                 return Err(format!("unpacked it is more than {MAX_TEXT} bytes: no file of a boot has so much"));

@@ -1,9 +1,9 @@
 //! YAML documents by their kind, and what is common to reading them.
 
 use crate::config::tree::{Node, Value};
+use crate::import::action::{Action, Found};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
-use crate::import::action::{Action, Found};
 
 use super::{Part, Reading, cluster, ignition, policy, tuned};
 
@@ -27,7 +27,11 @@ pub(super) fn open(node: Node, place: &Place, reading: &mut Reading<'_>) -> Vec<
         None if node.get("ignition").is_some() => ignition::config(&node, place, reading),
         None => {
             let why = "it has neither kind, variant nor ignition: what it is for cannot be told";
-            vec![Part::Found(Found { place: at, said: "a document".to_owned(), action: Action::Told(Verdict::unclear(why)) })]
+            vec![Part::Found(Found {
+                place: at,
+                said: "a document".to_owned(),
+                action: Action::Told(Verdict::unclear(why)),
+            })]
         }
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn machine_config(node: &Node, place: &Place, reading: &mut Reading<'
         let why = match field.as_str() {
             "config" | "kernelArguments" | "osImageURL" | "baseOSExtensionsContainerImage" => continue,
             "kernelType" => "another kernel is booted: no device or VM needs it, hard real time may",
-            "extensions" => "packages of the node's system: what VMs need of them is said by their modules and services",
+            "extensions" => {
+                "packages of the node's system: what VMs need of them is said by their modules and services"
+            }
             "fips" => "it is about the node's cryptography",
             _ => {
                 parts.push(told(place, &field, Verdict::unclear("this field of a MachineConfig is not read here")));
@@ -90,7 +92,11 @@ fn body(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
     for (field, place, node) in fields(storage, place) {
         if field != "files" && !super::documents::told(node).is_empty() {
             let said = format!("storage.{field}");
-            parts.push(told(place, &said, Verdict::aside("disks, folders and links are the node's own: left as they are")));
+            parts.push(told(
+                place,
+                &said,
+                Verdict::aside("disks, folders and links are the node's own: left as they are"),
+            ));
         }
     }
     for unit in node.get("systemd").map(|systemd| items(systemd, "units")).unwrap_or_default() {

@@ -108,7 +108,11 @@ fn by_text(text: &str) -> Kind {
     if some(&|line| line.contains("==\"") && line.contains("=\"")) {
         return Kind::Udev;
     }
-    let boots = |word: &str| ["BOOT_IMAGE=", "root=", "intel_iommu=", "amd_iommu=", "iommu=", "isolcpus="].iter().any(|a| word.starts_with(a));
+    let boots = |word: &str| {
+        ["BOOT_IMAGE=", "root=", "intel_iommu=", "amd_iommu=", "iommu=", "isolcpus="]
+            .iter()
+            .any(|a| word.starts_with(a))
+    };
     if first.len() == 1 && first.iter().any(|line| line.split_whitespace().any(boots)) {
         return Kind::CommandLine;
     }

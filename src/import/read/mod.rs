@@ -100,7 +100,10 @@ fn open(input: &Input, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let line = input.bytes.get(..error.valid_up_to()).unwrap_or_default().split(|b| *b == b'\n').count();
-            reading.malformed(&place.line(line as u64), "this is no UTF-8 text: give text files (an image or a binary says nothing here)");
+            reading.malformed(
+                &place.line(line as u64),
+                "this is no UTF-8 text: give text files (an image or a binary says nothing here)",
+            );
             return Vec::new();
         }
     };
@@ -190,7 +193,10 @@ fn read_text(place: &Place, path: &str, text: &str, reading: &mut Reading<'_>) {
 
 /// Lines with their number, without comments and blank ones.
 fn lines(text: &str) -> impl Iterator<Item = (u64, &str)> {
-    (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())).filter(|(_, text)| !text.is_empty() && !text.starts_with(['#', ';']))
+    (1..)
+        .zip(text.lines())
+        .map(|(line, text)| (line, text.trim()))
+        .filter(|(_, text)| !text.is_empty() && !text.starts_with(['#', ';']))
 }
 
 fn file_name(path: &str) -> &str {
@@ -240,7 +246,10 @@ impl Reading<'_> {
     /// Follows a script that one of the files embeds, if it is there.
     pub(super) fn run_embedded(&mut self, path: &str, arguments: &[String], undo: bool) -> bool {
         let same = |script: &Script<'_>| {
-            script.path == path || (!script.path.starts_with('/') && path.starts_with('/') && file_name(&script.path) == file_name(path))
+            script.path == path
+                || (!script.path.starts_with('/')
+                    && path.starts_with('/')
+                    && file_name(&script.path) == file_name(path))
         };
         let Some(index) = self.scripts.iter().position(same) else { return false };
         self.scripts[index].used = true;

@@ -50,7 +50,11 @@ pub(super) fn options(place: &Place, path: &str, text: &str, reading: &mut Readi
                 reading.found(&place, &text, Action::Told(Verdict::now(why)));
             }
             ["softdep" | "alias" | "remove" | "config", ..] => {
-                reading.found(&place, &text, Action::Told(Verdict::aside("how the node loads its own modules: left as it is")));
+                reading.found(
+                    &place,
+                    &text,
+                    Action::Told(Verdict::aside("how the node loads its own modules: left as it is")),
+                );
             }
             _ => reading.unclear(&place, &text, "this is no line that modprobe.d(5) knows, or it needs another word"),
         }
@@ -90,7 +94,11 @@ pub(super) fn load(place: &Place, path: &str, text: &str, reading: &mut Reading<
             }
             _ => {
                 let module = text.split_whitespace().next().unwrap_or_default().replace('-', "_");
-                reading.found(&place, &format!("load {text}"), Action::Load { module, folder: None, parameters: Vec::new() });
+                reading.found(
+                    &place,
+                    &format!("load {text}"),
+                    Action::Load { module, folder: None, parameters: Vec::new() },
+                );
             }
         }
     }

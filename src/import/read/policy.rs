@@ -37,7 +37,10 @@ pub(super) fn sriov(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             count,
             addresses: listed("rootDevices").iter().filter_map(|(_, text)| text.parse().ok()).collect(),
             // `ens1f0#0-3` is a part of the functions.
-            interfaces: listed("pfNames").iter().map(|(_, name)| name.split('#').next().unwrap_or_default().to_owned()).collect(),
+            interfaces: listed("pfNames")
+                .iter()
+                .map(|(_, name)| name.split('#').next().unwrap_or_default().to_owned())
+                .collect(),
             vendor: selector.and_then(|node| text(node, "vendor")).and_then(|text| hex(&text)),
             device: selector.and_then(|node| text(node, "deviceID")).and_then(|text| hex(&text)),
             name: Some(format!("openshift.io/{resource}")),
@@ -47,11 +50,13 @@ pub(super) fn sriov(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     for (field, place, value) in fields(Some(spec), place) {
         let said = format!("{field}: {}", told(value));
         let verdict = match field.as_str() {
-            "numVfs" | "nicSelector" | "resourceName" | "deviceType" | "nodeSelector" | "priority" | "linkType" => continue,
-            "mtu" => Verdict::stays("the MTU of the physical port is the node's own network: keep it there"),
-            "eSwitchMode" if told(value) != "legacy" => {
-                Verdict::stays("the mode of the NIC's switch is changed with no function there, by the node's own network")
+            "numVfs" | "nicSelector" | "resourceName" | "deviceType" | "nodeSelector" | "priority" | "linkType" => {
+                continue;
             }
+            "mtu" => Verdict::stays("the MTU of the physical port is the node's own network: keep it there"),
+            "eSwitchMode" if told(value) != "legacy" => Verdict::stays(
+                "the mode of the NIC's switch is changed with no function there, by the node's own network",
+            ),
             "isRdma" | "needVhostNet" | "vdpaType" | "eSwitchMode" | "externallyManaged" | "excludeTopology" => {
                 Verdict::aside("for pods' own network devices: it means nothing to a function that a VM has")
             }
@@ -64,12 +69,12 @@ pub(super) fn sriov(node: &Node, place: &Place, reading: &mut Reading<'_>) {
 /// Module (kmm.sigs.x-k8s.io/v1beta1).
 pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let here = at(node, place);
-    let container = node
-        .get("spec")
-        .and_then(|spec| spec.get("moduleLoader"))
-        .and_then(|loader| loader.get("container"));
-    let Some((container, modprobe)) = container.and_then(|node| node.get("modprobe").map(|modprobe| (node, modprobe))) else {
-        reading.malformed(&here, "a Module without spec.moduleLoader.container.modprobe: the module's name stands there");
+    let container =
+        node.get("spec").and_then(|spec| spec.get("moduleLoader")).and_then(|loader| loader.get("container"));
+    let Some((container, modprobe)) = container.and_then(|node| node.get("modprobe").map(|modprobe| (node, modprobe)))
+    else {
+        reading
+            .malformed(&here, "a Module without spec.moduleLoader.container.modprobe: the module's name stands there");
         return;
     };
     let order = texts(modprobe, "modulesLoadingOrder", place);
@@ -78,7 +83,8 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         return;
     };
     let parameters = texts(modprobe, "parameters", place);
-    let parameters = parameters.iter().filter_map(|(_, text)| text.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let parameters =
+        parameters.iter().filter_map(|(_, text)| text.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
     let selector = node.get("spec").and_then(|spec| spec.get("selector"));
     let vendor = fields(selector, place).iter().find_map(|(label, ..)| label_vendor(label));
     let action = Action::Swap {
@@ -94,14 +100,21 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     }
     let mut removed: Vec<(Place, String)> = texts(container, "inTreeModulesToRemove", place);
     removed.extend(
-        container.get("inTreeModuleToRemove").map(|node| (at(node, place), told(node))).filter(|(_, name)| !name.is_empty()),
+        container
+            .get("inTreeModuleToRemove")
+            .map(|node| (at(node, place), told(node)))
+            .filter(|(_, name)| !name.is_empty()),
     );
     for (place, name) in removed {
         let why = "the exchange takes the in-tree module out, and puts it back when the VM has gone";
         reading.found(&place, &format!("inTreeModulesToRemove: {name}"), Action::Told(Verdict::now(why)));
     }
     if let Some(raw) = modprobe.get("rawArgs") {
-        reading.unclear(&at(raw, place), &format!("rawArgs: {}", told(raw)), "what modprobe is given here is not followed");
+        reading.unclear(
+            &at(raw, place),
+            &format!("rawArgs: {}", told(raw)),
+            "what modprobe is given here is not followed",
+        );
     }
     if let Some(path) = modprobe.get("firmwarePath") {
         let why = "firmware lies below /lib/firmware of the node: put it there with the module's build";
@@ -110,7 +123,11 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let mappings = items(container, "kernelMappings");
     for mapping in mappings {
         let why = "the builds for the kernels that nodes have are unpacked into the folder, once; lib/modules/<release> tells them apart";
-        reading.found(&at(mapping, place), &format!("kernelMappings: {}", told(mapping)), Action::Told(Verdict::now(why)));
+        reading.found(
+            &at(mapping, place),
+            &format!("kernelMappings: {}", told(mapping)),
+            Action::Told(Verdict::now(why)),
+        );
     }
     let plugin = node.get("spec").and_then(|spec| spec.get("devicePlugin"));
     if let Some(plugin) = plugin {

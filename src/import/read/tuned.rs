@@ -44,7 +44,11 @@ pub(super) fn profile(place: &Place, data: &str, reading: &mut Reading<'_>) {
             "bootloader" if entry.key.starts_with("cmdline") => {
                 // `+`, `-` and variables are TuneD's own.
                 if let Some(removed) = value.strip_prefix('-') {
-                    reading.found(&place, &said, Action::Told(Verdict::aside(format!("it takes {removed} away again"))));
+                    reading.found(
+                        &place,
+                        &said,
+                        Action::Told(Verdict::aside(format!("it takes {removed} away again"))),
+                    );
                 } else {
                     arguments::words(&place, value.trim_start_matches('+').trim().trim_matches('"'), reading);
                 }

@@ -1,7 +1,7 @@
 //! udev(7) rules: what they write to the attributes of which device.
 
 use crate::base::PciAddress;
-use crate::import::action::{Action, Vfs};
+use crate::import::action::{Action, IdsBy, Vfs};
 use crate::import::place::Place;
 use crate::import::shell;
 use crate::import::verdict::Verdict;
@@ -56,7 +56,9 @@ fn pairs(rule: &str) -> Result<Vec<Pair>, String> {
         let Some(value) = after[operator.len()..].trim_start().strip_prefix('"') else { return Err(wrong()) };
         // The end is the next quote that no backslash stands before.
         let end = value.char_indices().find(|(at, c)| *c == '"' && !value[..*at].ends_with('\\')).map(|(at, _)| at);
-        let Some(end) = end else { return Err(format!("a value is not closed: {:?}", value.chars().take(60).collect::<String>())) };
+        let Some(end) = end else {
+            return Err(format!("a value is not closed: {:?}", value.chars().take(60).collect::<String>()));
+        };
         let (name, attribute) = match key.trim().split_once('{') {
             Some((name, attribute)) => (name, Some(attribute.trim_end_matches('}').to_owned())),
             None => (key.trim(), None),
@@ -113,7 +115,7 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                     reading.found(place, said, Action::Write { path, value: pair.value.clone() });
                 }
                 (None, Some((vendor, device))) if name == "driver_override" && pair.value.contains("vfio") => {
-                    reading.found(place, said, Action::Ids { vendor, device, new_id: true });
+                    reading.found(place, said, Action::Ids { vendor, device, by: IdsBy::Rule });
                 }
                 _ if name == "power/control" => {
                     let why = "a power step keeps the device of a VM awake, and the ports above it";
@@ -122,7 +124,8 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                 _ => reading.unclear(place, said, "which device it is about is not told by an address or by ids"),
             },
             ("NAME", _) => {
-                let why = "devices are called by address here; after a VM the interface has its name again, as the rule says";
+                let why =
+                    "devices are called by address here; after a VM the interface has its name again, as the rule says";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
             }
             ("RUN", _) => shell::exec_line(place, &pair.value, false, reading),

@@ -1,6 +1,6 @@
 //! Units of systemd: what they run, and the limits they set.
 
-use crate::import::action::Action;
+use crate::import::action::{Action, ServiceVerb};
 use crate::import::place::Place;
 use crate::import::shell;
 use crate::import::verdict::Verdict;
@@ -35,19 +35,25 @@ pub(super) fn read(place: &Place, unit: &Unit, reading: &mut Reading<'_>) {
                 shell::exec_line(&place, &entry.value, false, reading);
             }
             "ExecStop" | "ExecStopPost" => shell::exec_line(&place, &entry.value, true, reading),
-            "LimitMEMLOCK" => reading.found(&place, &format!("{} LimitMEMLOCK={}", unit.name, entry.value), Action::Memlock),
+            "LimitMEMLOCK" => {
+                reading.found(&place, &format!("{} LimitMEMLOCK={}", unit.name, entry.value), Action::Memlock)
+            }
             "CPUAffinity" => {
                 let why = "which CPUs the node's services run on stays with them; VMs are kept apart by a cpus step";
                 reading.found(&place, &format!("CPUAffinity={}", entry.value), Action::Told(Verdict::stays(why)));
             }
             "Conflicts" => {
                 for name in entry.value.split_whitespace().filter(|name| *name != "shutdown.target") {
-                    let why = format!("{name} is stopped at boot while the unit runs: hold it per VM instead, with a service step");
-                    reading.found(&place, &format!("Conflicts={name}"), Action::Told(Verdict::now(why)));
+                    let action = Action::Service { unit: name.to_owned(), verb: ServiceVerb::Stop };
+                    reading.found(&place, &format!("Conflicts={name}"), action);
                 }
             }
             key if ONCE.contains(&key) => {
-                let last = unit.entries.iter().skip(index + 1).find(|other| other.key == entry.key && other.section == entry.section);
+                let last = unit
+                    .entries
+                    .iter()
+                    .skip(index + 1)
+                    .find(|other| other.key == entry.key && other.section == entry.section);
                 match last {
                     Some(last) => {
                         let why = format!("{key} stands here twice, and the last one holds: {}", last.value);

@@ -10,9 +10,9 @@ use super::run::{Known, script};
 
 /// Commands that only hold a script together, or say something.
 const IDLE: &[&str] = &[
-    ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep", "wait",
-    "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date", "cat", "grep", "mkdir",
-    "lspci", "lsmod", "ls", "find", "udevadm", "sync", "readlink", "chmod",
+    ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
+    "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "find", "udevadm", "sync", "readlink", "chmod",
 ];
 
 /// Files that the node keeps of a boot: what is written elsewhere prepares nothing.
@@ -84,14 +84,20 @@ pub(super) fn command(
         return;
     }
     if let Some(to) = to.filter(|to| to.text.starts_with("/etc/")) {
-        reading.unclear(place, said, &format!("it writes {}, which is read at the next boot: import that file too", to.text));
+        reading.unclear(
+            place,
+            said,
+            &format!("it writes {}, which is read at the next boot: import that file too", to.text),
+        );
         return;
     }
     let whole = arguments.iter().all(|word| word.whole);
     match name {
         "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
             let skip = arguments.iter().position(|word| {
-                !word.text.starts_with('-') && !word.text.contains('=') && !word.text.starts_with(|c: char| c.is_ascii_digit())
+                !word.text.starts_with('-')
+                    && !word.text.contains('=')
+                    && !word.text.starts_with(|c: char| c.is_ascii_digit())
                     && !(name == "chroot" && word.text.starts_with('/'))
             });
             match skip.and_then(|at| arguments.get(at..)) {
@@ -123,7 +129,8 @@ pub(super) fn command(
         }
         "mdevctl" => mdevctl(place, said, &texts, reading),
         "sriov-manage" => {
-            let why = "vGPUs are made on virtual functions, which a resource of kind vgpu switches on: name its type there";
+            let why =
+                "vGPUs are made on virtual functions, which a resource of kind vgpu switches on: name its type there";
             reading.found(place, said, Action::Told(Verdict::now(why)));
         }
         "ip" => vf_settings(place, said, &texts, reading),
@@ -291,7 +298,11 @@ fn mdevctl(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>)
             reading.found(place, said, Action::Mdev { parent, type_name: kind.to_owned() });
         }
         (Some(&"stop" | &"undefine" | &"modify"), ..) => {
-            reading.found(place, said, Action::Told(Verdict::now("mediated devices are taken away when their VM has gone")));
+            reading.found(
+                place,
+                said,
+                Action::Told(Verdict::now("mediated devices are taken away when their VM has gone")),
+            );
         }
         (Some(&"list" | &"types"), ..) => reading.idle += 1,
         _ => reading.unclear(place, said, "which type is made on which function, is not said here"),
@@ -331,9 +342,12 @@ fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Rea
         }
         let Some(value) = value.or_else(|| words.next().copied()) else { continue };
         seen = true;
-        let (options, arguments): (Vec<&str>, Vec<&str>) = value.split_whitespace().partition(|word| word.starts_with("--"));
+        let (options, arguments): (Vec<&str>, Vec<&str>) =
+            value.split_whitespace().partition(|word| word.starts_with("--"));
         for option in options {
-            let why = format!("{option} stands within the quotes of {flag}: it is given to the kernel, and the tool is told nothing");
+            let why = format!(
+                "{option} stands within the quotes of {flag}: it is given to the kernel, and the tool is told nothing"
+            );
             reading.found(place, option, Action::Told(Verdict::never(why)));
         }
         for argument in arguments {

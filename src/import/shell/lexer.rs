@@ -93,8 +93,10 @@ impl Lexer<'_> {
         let Some(word) = self.word.take() else { return };
         if self.heredoc_next {
             self.heredoc_next = false;
-            let end: String =
-                word.iter().filter_map(|piece| if let Piece::Text(text, _) = piece { Some(text.as_str()) } else { None }).collect();
+            let end: String = word
+                .iter()
+                .filter_map(|piece| if let Piece::Text(text, _) = piece { Some(text.as_str()) } else { None })
+                .collect();
             self.heredocs.push(end.trim_start_matches('-').to_owned());
             return;
         }
@@ -299,7 +301,10 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let word = |word: &Word| format!("{word:?}");
-        commands(text).iter().map(|one| format!("{} {:?} {}", one.line, one.words.iter().map(word).collect::<Vec<_>>(), one.end)).collect()
+        commands(text)
+            .iter()
+            .map(|one| format!("{} {:?} {}", one.line, one.words.iter().map(word).collect::<Vec<_>>(), one.end))
+            .collect()
     }
 
     #[test]

@@ -23,7 +23,13 @@ pub(super) struct Known {
 }
 
 /// Follows a script; `arguments` are `$1`, `$2`, … `undo`: it runs when the unit stops.
-pub(in crate::import) fn script(place: &Place, text: &str, arguments: &[String], undo: bool, reading: &mut Reading<'_>) {
+pub(in crate::import) fn script(
+    place: &Place,
+    text: &str,
+    arguments: &[String],
+    undo: bool,
+    reading: &mut Reading<'_>,
+) {
     if reading.depth >= MAX_DEPTH {
         reading.unclear(place, "a script that calls scripts", "they call each other too deep");
         return;
@@ -101,19 +107,15 @@ impl Run<'_> {
                     let name = simple.words.get(1).and_then(plain).unwrap_or_default();
                     self.define(all, at, name)
                 }
-                _ => {
-                    self.simple(simple, all.get(at + 1), variables, reading);
-                    at + 1
-                }
+                _ => at + self.simple(simple, all.get(at + 1), variables, reading),
             };
         }
     }
 
     /// `NAME() { … }`: kept for its calls.
     fn define(&mut self, all: &[Simple], at: usize, name: &str) -> usize {
-        let open = (at..all.len()).find(|i| {
-            all.get(*i).is_some_and(|simple| simple.words.iter().filter_map(plain).any(|word| word == "{"))
-        });
+        let open = (at..all.len())
+            .find(|i| all.get(*i).is_some_and(|simple| simple.words.iter().filter_map(plain).any(|word| word == "{")));
         let Some(open) = open.filter(|open| *open <= at + 2) else { return at + 1 };
         let end = closed(all, open, &["{"], "}");
         let mut body: Vec<Simple> = all.get(open..end).unwrap_or_default().to_vec();
@@ -156,13 +158,14 @@ impl Run<'_> {
         end + 1
     }
 
+    /// How many commands were taken: a `tee` that is piped into goes with what it is given.
     fn simple(
         &mut self,
         simple: &Simple,
         next: Option<&Simple>,
         variables: &mut HashMap<String, String>,
         reading: &mut Reading<'_>,
-    ) {
+    ) -> usize {
         const KEYWORDS: [&str; 13] =
             ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "esac"];
         let mut words: &[Word] = &simple.words;
@@ -177,12 +180,12 @@ impl Run<'_> {
         if words.first().and_then(plain) == Some("case") {
             self.cases += 1;
             reading.idle += 1;
-            return;
+            return 1;
         }
         // The pattern of a case.
         if simple.end == ")" && self.cases > 0 {
             reading.idle += 1;
-            return;
+            return 1;
         }
         let words = self.assign(words, variables);
         let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).collect();
@@ -194,12 +197,12 @@ impl Run<'_> {
             } else {
                 reading.unclear(&place, &simple.said, "which command this is, is only known when it runs");
             }
-            return;
+            return 1;
         };
         if let Some(body) = self.functions.get(&name).cloned() {
             if self.depth >= MAX_DEPTH {
                 reading.unclear(&place, &simple.said, "functions that call each other too deep");
-                return;
+                return 1;
             }
             let arguments: Vec<String> = expanded.iter().skip(1).map(|word| word.text.clone()).collect();
             let mut inner = variables.clone();
@@ -213,23 +216,29 @@ impl Run<'_> {
             self.depth += 1;
             self.block(&body, &mut inner, reading);
             self.depth -= 1;
-            return;
+            return 1;
         }
         // `echo x | tee file`: the text goes into the next command.
         let piped = next.filter(|_| simple.end == "|");
-        let tee = piped.filter(|next| first(next).is_some_and(|name| name == "tee" || name == "sudo"));
+        let tee = piped.filter(|next| {
+            let mut names = next.words.iter().filter_map(plain).skip_while(|name| *name == "sudo");
+            names.next() == Some("tee")
+        });
         let to = to.or_else(|| {
             let file = tee?.words.iter().rev().find(|word| plain(word).is_none_or(|text| !text.starts_with('-')))?;
             Some(self.one(file, variables))
         });
         command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        1 + usize::from(tee.is_some())
     }
 
     /// Takes the assignments in front of a command.
     fn assign<'w>(&self, mut words: &'w [Word], variables: &mut HashMap<String, String>) -> &'w [Word] {
-        if words.first().and_then(plain).is_some_and(|word| {
-            ["export", "local", "readonly", "declare", "typeset"].contains(&word)
-        }) {
+        if words
+            .first()
+            .and_then(plain)
+            .is_some_and(|word| ["export", "local", "readonly", "declare", "typeset"].contains(&word))
+        {
             words = &words[1..];
         }
         while let Some((word, rest)) = words.split_first() {

@@ -6,7 +6,8 @@ use serde_json::Value;
 pub(super) fn flow(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value))).collect();
             format!("{{{}}}", fields.join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -19,7 +20,8 @@ pub(super) fn flow(value: &Value) -> String {
 pub(in crate::import) fn entry(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value))).collect();
             fields.join(", ")
         }
         other => flow(other),

@@ -77,7 +77,9 @@ fn resource(out: &mut String, resource: &Resource) {
     globs(out, "nodes", &resource.nodes);
     globs(out, "namespaces", &resource.namespaces);
     // What is as it would be without a word is left out.
-    for (name, usual) in [("kind", "pci"), ("driver", "auto"), ("companions", "off"), ("sriov", ""), ("mdev", ""), ("vgpu", "")] {
+    for (name, usual) in
+        [("kind", "pci"), ("driver", "auto"), ("companions", "off"), ("sriov", ""), ("mdev", ""), ("vgpu", "")]
+    {
         let given = field(name);
         if !given.is_null() && given != usual {
             let _ = writeln!(out, "    {name}: {}", flow(&given));

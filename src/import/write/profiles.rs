@@ -18,7 +18,8 @@ pub(super) fn texts(drafted: &Drafted, name: &str) -> Result<Vec<Named>, Problem
     let facts = &drafted.domain;
     let of_kind = |kind: Kind| drafted.resources.iter().any(|(resource, _)| resource.target.kind() == kind);
     let mut out = Vec::new();
-    let displays: Vec<&Resource> = drafted.resources.iter().map(|(resource, _)| resource).filter(|one| is_display(one)).collect();
+    let displays: Vec<&Resource> =
+        drafted.resources.iter().map(|(resource, _)| resource).filter(|one| is_display(one)).collect();
     let share = if facts.no_share_pages { "  memory: {nosharepages: on}\n" } else { "" };
     if !displays.is_empty() {
         out.push((profile_name(name, "gpu"), gpu(&displays, share)));
@@ -42,8 +43,13 @@ pub(super) fn texts(drafted: &Drafted, name: &str) -> Result<Vec<Named>, Problem
         let text = format!("# What stood among the kernel's arguments is an element of the domain.\nspec:\n{share}");
         out.push((profile_name(name, "memory"), text));
     }
+    out.sort();
     for (name, text) in &mut out {
-        *text = text.replacen("spec:\n", &format!("apiVersion: {API_VERSION}\nkind: {KIND}\nmetadata: {{name: {name}}}\nspec:\n"), 1);
+        *text = text.replacen(
+            "spec:\n",
+            &format!("apiVersion: {API_VERSION}\nkind: {KIND}\nmetadata: {{name: {name}}}\nspec:\n"),
+            1,
+        );
         valid(name, text)?;
     }
     Ok(out)
@@ -54,7 +60,8 @@ fn ids(resource: &Resource) -> Option<(u16, u16)> {
 }
 
 fn is_display(resource: &Resource) -> bool {
-    resource.target.kind() == Kind::Pci && ids(resource).is_some_and(|(vendor, device)| role(vendor, device) == Role::Display)
+    resource.target.kind() == Kind::Pci
+        && ids(resource).is_some_and(|(vendor, device)| role(vendor, device) == Role::Display)
 }
 
 fn gpu(displays: &[&Resource], share: &str) -> String {
