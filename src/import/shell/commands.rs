@@ -95,10 +95,10 @@ pub(super) fn command(
     match name {
         "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
             let skip = arguments.iter().position(|word| {
-                !word.text.starts_with('-')
-                    && !word.text.contains('=')
-                    && !word.text.starts_with(|c: char| c.is_ascii_digit())
-                    && !(name == "chroot" && word.text.starts_with('/'))
+                let option = word.text.starts_with('-') || word.text.contains('=');
+                let own = word.text.starts_with(|c: char| c.is_ascii_digit())
+                    || (name == "chroot" && word.text.starts_with('/'));
+                !option && !own
             });
             match skip.and_then(|at| arguments.get(at..)) {
                 Some(rest) => command(place, said, rest, to, undo, reading),

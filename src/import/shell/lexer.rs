@@ -149,21 +149,21 @@ impl Lexer<'_> {
                 let end = if self.followed_by('|') { "||" } else { "|" };
                 self.end(end);
             }
-            '&' if self.followed_by('>') => self.to_file(),
+            '&' if self.followed_by('>') => self.redirect_out(),
             '&' => {
                 let end = if self.followed_by('&') { "&&" } else { "&" };
                 self.end(end);
             }
             '(' => self.end("("),
             ')' => self.end(")"),
-            '>' => self.to_file(),
-            '<' => self.from_file(),
+            '>' => self.redirect_out(),
+            '<' => self.redirect_in(),
             c => self.push(Piece::Text(c.to_string(), false)),
         }
     }
 
     /// After `>`: `2>` is not standard output, `>&2` no file.
-    fn to_file(&mut self) {
+    fn redirect_out(&mut self) {
         let descriptor = match self.word.as_deref() {
             Some([Piece::Text(text, false)]) if text.len() == 1 && text.chars().all(|c| c.is_ascii_digit()) => {
                 let other = text != "1";
@@ -179,7 +179,7 @@ impl Lexer<'_> {
         self.redirect = Some(!descriptor && !duplicate);
     }
 
-    fn from_file(&mut self) {
+    fn redirect_in(&mut self) {
         self.end_word();
         if self.followed_by('<') {
             if self.followed_by('<') {
