@@ -95,6 +95,17 @@ proptest! {
     }
 }
 
+/// A script may ask for more than anybody would wait for.
+#[test]
+fn loops_in_loops_come_to_an_end() {
+    let mut script = "A=\"1 2 3 4 5 6 7 8 9 10\"\nf() { g $@ $@ $@ $@; }\ng() { f $@ $@ $@ $@; }\n".to_owned();
+    script += &"for i in $A $A $A; do ".repeat(12);
+    script += "f $A $A; sh -c 'for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5 6 7 8 9; do echo vfio-pci > /sys/x; done; done'; ";
+    script += &"done; ".repeat(12);
+    let outcome = hold(&[Input { label: "loops.sh".to_owned(), bytes: script.into_bytes() }]);
+    assert!(outcome.is_none_or(|outcome| outcome.report().contains("too long to be followed")));
+}
+
 /// The table of the documentation: counted, not written by hand.
 #[test]
 fn the_table_of_the_documentation_is_counted() {

@@ -47,6 +47,8 @@ pub(super) struct Reading<'a> {
     pub idle: usize,
     /// How deep scripts call each other just now.
     pub depth: usize,
+    /// How many commands of scripts were followed.
+    pub followed: usize,
     scripts: Vec<Script<'a>>,
 }
 

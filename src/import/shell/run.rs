@@ -10,8 +10,10 @@ use super::lexer::{Piece, Simple, Word, commands};
 
 /// How deep functions and scripts may call each other.
 const MAX_DEPTH: usize = 8;
-/// How many commands of one script are followed, loops unrolled.
-const MAX_COMMANDS: usize = 5000;
+/// How many commands of all scripts are followed, loops unrolled.
+const MAX_COMMANDS: usize = 20_000;
+/// How many words of one command.
+const MAX_WORDS: usize = 1000;
 
 /// A word that is known, as far as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +38,18 @@ pub(in crate::import) fn script(
     }
     reading.depth += 1;
     let all = commands(text);
-    let mut run = Run { place, undo, functions: HashMap::new(), left: MAX_COMMANDS, cases: 0, depth: 0 };
+    let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
     let mut variables = HashMap::new();
     bind(&mut variables, arguments);
     run.block(&all, &mut variables, reading);
-    if run.left == 0 {
-        reading.unclear(place, "the rest of the script", "its loops are too long to be followed");
+    if reading.followed == MAX_COMMANDS {
+        // Told once.
+        reading.followed += 1;
+        reading.unclear(
+            place,
+            "the rest of the script",
+            "the loops are too long to be followed: import what they call by itself",
+        );
     }
     reading.depth -= 1;
 }
@@ -58,7 +66,6 @@ struct Run<'a> {
     place: &'a Place,
     undo: bool,
     functions: HashMap<String, Vec<Simple>>,
-    left: usize,
     cases: usize,
     depth: usize,
 }
@@ -96,10 +103,10 @@ impl Run<'_> {
     fn block(&mut self, all: &[Simple], variables: &mut HashMap<String, String>, reading: &mut Reading<'_>) {
         let mut at = 0;
         while let Some(simple) = all.get(at) {
-            if self.left == 0 {
+            if reading.followed >= MAX_COMMANDS {
                 return;
             }
-            self.left -= 1;
+            reading.followed += 1;
             at = match first(simple) {
                 Some("for") => self.for_loop(all, at, variables, reading),
                 Some(name) if simple.end == "(" && simple.words.len() == 1 => self.define(all, at, name),
@@ -145,7 +152,8 @@ impl Run<'_> {
             simple.words.remove(0);
         }
         body.retain(|simple| !simple.words.is_empty());
-        let values: Vec<Known> = head.words.iter().skip(3).flat_map(|word| self.expand(word, variables)).collect();
+        let values: Vec<Known> =
+            head.words.iter().skip(3).flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         reading.idle += 1;
         for value in values {
             if value.whole {
@@ -188,7 +196,7 @@ impl Run<'_> {
             return 1;
         }
         let words = self.assign(words, variables);
-        let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).collect();
+        let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         let to = simple.to.as_ref().map(|word| self.one(word, variables));
         let place = self.place.line(simple.line);
         let Some(name) = expanded.first().filter(|word| word.whole).map(|word| word.text.clone()) else {
