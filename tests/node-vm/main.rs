@@ -45,6 +45,8 @@ mod hung;
 mod inspect;
 mod iommu;
 mod kernel;
+mod launcher;
+mod life;
 mod limits;
 mod machine;
 mod mediated;
