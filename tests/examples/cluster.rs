@@ -99,7 +99,8 @@ fn the_kustomization_names_every_file_that_is_applied_together() {
     assert!(image.starts_with(&format!("{named}:")), "{image}");
     // Its commands name files that are there.
     let page = text(&example("cluster/README.md"));
-    for word in page.split_whitespace().filter(|word| word.starts_with("examples/")) {
+    for word in page.split(|c: char| c.is_whitespace() || "`,".contains(c)).filter(|word| word.starts_with("examples/"))
+    {
         assert!(example("..").join(word).exists(), "{word}");
     }
 }
