@@ -1,13 +1,17 @@
-//! Compiles KubeVirt's contracts in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
+//! Compiles KubeVirt's and kubelet's contracts in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
 
 use std::error::Error;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 9] = [
+    "proto/core_v1.proto",
+    "proto/deviceplugin_v1beta1.proto",
     "proto/hooks_info.proto",
     "proto/hooks_v1alpha1.proto",
     "proto/hooks_v1alpha2.proto",
     "proto/hooks_v1alpha3.proto",
     "proto/plugins_v1alpha1.proto",
+    "proto/pods_v1alpha1.proto",
+    "proto/podresources_v1.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

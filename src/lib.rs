@@ -12,6 +12,7 @@
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
 //! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
+//! | [`kubelet`] | kubelet's protocols: the device plugin of a resource, its registration, and who holds which device |
 //! | [`commands`] | one file per verb of the command line |
 //!
 //! Fitting a domain, in one breath:
@@ -30,7 +31,7 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve` alone.
+//! tokio and tonic live in `kubevirt::serve` and `kubelet` alone.
 
 pub mod base;
 pub mod cli;
@@ -38,6 +39,7 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod host;
+pub mod kubelet;
 pub mod kubevirt;
 pub mod prep;
 pub mod quirks;
