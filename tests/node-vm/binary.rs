@@ -1,5 +1,5 @@
-//! The programs that a guest is given: virt-tailor as it runs on a node (a static binary, with the feature `fault-injection`), and
-//! one that holds a device through VFIO as QEMU does.
+//! The programs that a guest is given: virt-tailor as it runs on a node (a static binary, with the feature `fault-injection`), kubelet's
+//! side of its protocols, and one that holds a device through VFIO as QEMU does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,8 @@ pub(crate) fn virt_tailor() -> &'static Path {
     BINARY.get_or_init(|| {
         let target = cache().join("cargo");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--bin", "virt-tailor", "--features", "fault-injection"])
+            .args(["build", "--quiet", "--locked", "--features", "fault-injection"])
+            .args(["--bin", "virt-tailor", "--example", "kubelet-double"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -29,6 +30,11 @@ pub(crate) fn virt_tailor() -> &'static Path {
         assert!(status.success(), "cargo build for the guest: {status}");
         target.join(TARGET).join("debug/virt-tailor")
     })
+}
+
+/// kubelet's side of its protocols, built with the binary.
+pub(crate) fn kubelet_double() -> PathBuf {
+    virt_tailor().with_file_name("examples").join("kubelet-double")
 }
 
 /// The program that [`crate::vm::Vm::hold`] runs.
