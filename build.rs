@@ -1,8 +1,8 @@
-//! Compiles KubeVirt's and kubelet's contracts in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
+//! Compiles KubeVirt's and kubelet's contracts and our own link in `proto/` without protoc: `cargo build` needs a Rust toolchain and nothing else.
 
 use std::error::Error;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "proto/core_v1.proto",
     "proto/deviceplugin_v1beta1.proto",
     "proto/hooks_info.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 9] = [
     "proto/plugins_v1alpha1.proto",
     "proto/pods_v1alpha1.proto",
     "proto/podresources_v1.proto",
+    "proto/virt_tailor/link.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

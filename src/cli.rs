@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+pub mod agent;
 pub mod node;
 
 use std::path::PathBuf;
@@ -68,6 +69,11 @@ pub enum Command {
     ///
     /// What is changed is written down first, with what was there, and undone from that alone.
     Node(node::Node),
+    /// Hand this node's devices to VMs: kubelet's device plugin, and what sidecars ask for
+    ///
+    /// Runs on every node, as root. Binds a device when its VM starts and gives it back when the VM has gone; follows its configuration
+    /// while it runs. Ending it undoes nothing: the next one takes over. Logs are JSON on standard error.
+    Agent(agent::Agent),
     /// Print the JSON Schema of a document that people write
     Schema {
         /// Which document.

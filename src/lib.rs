@@ -11,8 +11,10 @@
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
-//! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`kubelet`] | kubelet's protocols: the device plugin of a resource, its registration, and who holds which device |
+//! | [`link`] | the stream between sidecar and agent, both ends |
+//! | [`agent`] | who holds what on a node, and when it goes back: the one state that every entrance talks to |
+//! | [`kubevirt`] | KubeVirt's own documents and protocols: the VMI, its lossy read-back, cloud-init, the hooks and who serves them |
 //! | [`commands`] | one file per verb of the command line |
 //!
 //! Fitting a domain, in one breath:
@@ -31,8 +33,9 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve` and `kubelet` alone.
+//! tokio and tonic live in `kubevirt::serve`, `kubelet`, `link` and `commands`.
 
+pub mod agent;
 pub mod base;
 pub mod cli;
 pub mod commands;
@@ -41,6 +44,7 @@ pub mod domain;
 pub mod host;
 pub mod kubelet;
 pub mod kubevirt;
+pub mod link;
 pub mod prep;
 pub mod quirks;
 pub mod xml;

@@ -41,6 +41,10 @@ pub enum NodeCommand {
     ///
     /// Whose device is in use is finished, others are undone; who had everything keeps it.
     Recover(Recover),
+    /// Give devices back that the agent keeps, or has promised to pods that do not run: before uninstalling it
+    ///
+    /// What a process still uses stays, and is named. Works with the agent running and without it.
+    Release(Release),
     /// Carry out orders from standard input: the expendable process behind the others
     #[command(hide = true)]
     Hand {
@@ -140,6 +144,27 @@ pub struct Recover {
     /// Configuration: what was begun is finished only if it still is allowed.
     #[command(flatten)]
     pub configuration: Configuration,
+    /// Where.
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `node release`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(false)))]
+pub struct Release {
+    /// Everything, also virtual functions and mediated devices that were made
+    #[arg(long, group = "what")]
+    pub all: bool,
+    /// Everything of a resource
+    #[arg(long, value_name = "NAME", group = "what")]
+    pub resource: Option<String>,
+    /// One device: its id, its address, or its UUID
+    #[arg(long, value_name = "ID", group = "what")]
+    pub device: Option<String>,
     /// Where.
     #[command(flatten)]
     pub place: Place,

@@ -1,5 +1,6 @@
 //! One file per verb of the command line; each has `run(args)`.
 
+mod agent;
 mod check;
 mod failure;
 mod generate;
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             rehearse::end_with_rehearsal()?;
             sidecar::run(args)
         }
+        Command::Agent(args) => agent::run(args),
         Command::Node(args) => node::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),

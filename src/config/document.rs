@@ -109,6 +109,11 @@ pub(super) fn profile_name(name: &str) -> Result<(), String> {
     name_of(name, "profile")
 }
 
+/// Whether a text can be the name of a profile, of a domain or of a node.
+pub fn is_profile_name(name: &str) -> bool {
+    profile_name(name).is_ok()
+}
+
 fn name_of(name: &str, what: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')

@@ -5,7 +5,8 @@ mod hand;
 mod inspect;
 mod plan;
 mod recover;
-mod session;
+mod release;
+pub(in crate::commands) mod session;
 mod show;
 mod status;
 mod undo;
@@ -24,6 +25,7 @@ pub(super) fn run(node: &Node) -> Result<(), Failure> {
         NodeCommand::Undo(args) => undo::run(args),
         NodeCommand::Status(args) => status::run(args),
         NodeCommand::Recover(args) => recover::run(args),
+        NodeCommand::Release(args) => release::run(args),
         NodeCommand::Hand { root } => hand::run(root),
     }
 }

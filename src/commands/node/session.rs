@@ -15,19 +15,19 @@ use crate::prep::journal::{Journal, Ledger};
 use super::show;
 
 /// The engine of a live node.
-pub(super) type LiveEngine = Engine<Workshop, LiveGuard>;
+pub(in crate::commands) type LiveEngine = Engine<Workshop, LiveGuard>;
 
 /// Where the journal is written, and for which boot.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) root: Root,
+pub(in crate::commands) struct Session {
+    pub(in crate::commands) root: Root,
     state: PathBuf,
-    boot: String,
+    pub(in crate::commands) boot: String,
 }
 
 impl Session {
     /// Finds the node.
-    pub(super) fn at(place: &Place) -> Result<Self, Failure> {
+    pub(in crate::commands) fn at(place: &Place) -> Result<Self, Failure> {
         let root = Root::new(&place.host_root);
         let boot = Kernel::read(&root).boot_id.ok_or_else(|| {
             Failure::NodeRequest(format!(
@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// The engine; says what an earlier boot or a crash has left.
-    pub(super) fn engine(&self, config: Effective) -> Result<LiveEngine, Failure> {
+    pub(in crate::commands) fn engine(&self, config: Effective) -> Result<LiveEngine, Failure> {
         let guard = LiveGuard::new(self.root.clone(), config);
         let (engine, opened) = Engine::open(&self.state, &self.boot, self.workshop(), guard)?;
         if let Some(earlier) = opened.earlier {
@@ -77,12 +77,12 @@ pub(super) fn workshop(root: &Root) -> Workshop {
 }
 
 /// The part of a NodeConfig that concerns this node.
-pub(super) fn configuration(configuration: &Configuration, root: &Root) -> Result<Effective, Failure> {
+pub(in crate::commands) fn configuration(configuration: &Configuration, root: &Root) -> Result<Effective, Failure> {
     effective(&configuration.config, configuration.node_name.as_deref(), root)
 }
 
 /// The part of a NodeConfig in a file that concerns a node.
-pub(super) fn effective(path: &Path, node: Option<&str>, root: &Root) -> Result<Effective, Failure> {
+pub(in crate::commands) fn effective(path: &Path, node: Option<&str>, root: &Root) -> Result<Effective, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::NoNodeConfig { path: path.to_owned() },
         _ => Failure::Read { path: path.to_owned(), error },

@@ -4,11 +4,8 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::str::FromStr;
 
-/// What the names of our hook sockets begin with. Those of a former life are recognised by it.
-pub(super) const PREFIX: &str = "virt-tailor-";
-
-/// What they end with.
-pub(super) const SUFFIX: &str = ".sock";
+// Those of a former life are recognised by it, and the agent looks for them.
+pub(super) use crate::link::{SOCKET_PREFIX as PREFIX, SOCKET_SUFFIX as SUFFIX};
 
 /// The socket of the Plugin API: its name stands in the Plugin object, so it is fixed.
 pub(super) const PLUGIN_SOCKET: &str = "virt-tailor.sock";

@@ -40,9 +40,14 @@ pub(super) fn add_mdev(
     request.unit = vec![format!("mdev {uuid}")];
     compiler.lock(parent, request);
     request.steps.extend(prepare::steps(compiler, resource, parent)?);
-    let kind = mediated.type_name.as_str().to_owned();
-    request.steps.push(Step::MakeMdev(MakeMdev { parent: parent.to_string(), kind, uuid }));
+    request.steps.push(make(mediated, parent, uuid));
     Ok(())
+}
+
+/// The step that makes one.
+pub(super) fn make(mediated: &Mediated, parent: PciAddress, uuid: uuid::Uuid) -> Step {
+    let kind = mediated.type_name.as_str().to_owned();
+    Step::MakeMdev(MakeMdev { parent: parent.to_string(), kind, uuid })
 }
 
 /// The functions of a GPU that can be virtual GPUs: its virtual functions, or itself if it is one.
@@ -64,9 +69,14 @@ pub(super) fn add_vgpu(
     request.unit = vec![vf.to_string()];
     compiler.lock(vf, request);
     request.steps.extend(prepare::steps(compiler, resource, vf)?);
-    let type_id = type_id(compiler, vf, mediated.type_name.as_str())?;
-    request.steps.push(Step::SetVgpu(SetVgpu { vf, type_id }));
+    request.steps.push(set_vgpu(compiler, vf, mediated.type_name.as_str())?);
     Ok(())
+}
+
+/// The step that makes a function one of a type.
+pub(super) fn set_vgpu(compiler: &Compiler<'_>, vf: PciAddress, type_name: &str) -> Result<Step, String> {
+    let type_id = type_id(compiler, vf, type_name)?;
+    Ok(Step::SetVgpu(SetVgpu { vf, type_id }))
 }
 
 /// The number of a type, which an admin may call by its name.

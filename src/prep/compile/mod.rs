@@ -6,8 +6,13 @@
 mod device;
 mod driver;
 mod mediated;
+mod offered;
 mod prepare;
+mod profile;
 mod virtual_function;
+
+pub use offered::Offered;
+pub use profile::{PodPlace, ProfilePlan};
 
 use super::guard::{Allowance, Site, Unit};
 use super::journal::{Ledger, Request};

@@ -28,6 +28,7 @@ pub use undo::Undone;
 
 use super::hand::{HandError, Hands};
 use super::journal::{Event, Journal, JournalError, Ledger, Opened, Request};
+use super::trouble::Trouble;
 use domains::Domains;
 
 /// The engine of one node: one at a time, for it holds the journal.
@@ -53,6 +54,29 @@ impl<H: Hands, G: Guard> Engine<H, G> {
     /// What is changed and held now.
     pub fn ledger(&self) -> Ledger {
         self.journal().ledger().clone()
+    }
+
+    /// Lifts the quarantines of those who hung and are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub fn settle(&self) -> Result<(), JournalError> {
+        self.free_quarantines().map(drop)
+    }
+
+    /// What stands in the way of a request now: what others have, and what the guard says. Nothing on the node is touched, and no device's
+    /// lock is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`]: the system cannot be read.
+    pub fn obstacles(&self, request: &Request) -> Result<Vec<String>, Trouble> {
+        let mut reasons = conflicts::conflicts(self.journal().ledger(), request);
+        if reasons.is_empty() {
+            reasons = self.guard.before_plan(request)?;
+        }
+        Ok(reasons)
     }
 
     /// The guard.

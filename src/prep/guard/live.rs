@@ -1,5 +1,6 @@
 //! The guard of a real node: reads it each time it is asked.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::site::Site;
@@ -22,13 +23,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct LiveGuard {
     root: Root,
-    config: Effective,
+    config: RwLock<Arc<Effective>>,
 }
 
 impl LiveGuard {
     /// The guard of the node at this root, with what its admin allows.
     pub fn new(root: Root, config: Effective) -> Self {
-        Self { root, config }
+        Self { root, config: RwLock::new(Arc::new(config)) }
+    }
+
+    /// What its admin allows from now on.
+    pub fn allow(&self, config: Arc<Effective>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// What its admin allows now.
+    pub fn config(&self) -> Arc<Effective> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The node as it is now.
@@ -49,11 +60,6 @@ impl LiveGuard {
             )));
         }
         Ok(Site::read(&self.root)?)
-    }
-
-    /// What is allowed for a purpose.
-    fn allowance(&self, purpose: &str) -> Allowance<'_> {
-        Allowance { resource: self.config.resource(purpose), config: &self.config }
     }
 
     /// Who has files of these functions open, a line each.
@@ -114,9 +120,12 @@ impl LiveGuard {
     }
 
     /// What stands in the way of a unit, and whether it is still the one that was asked for.
-    fn of_unit(&self, request: &Request, unit: &Unit) -> Vec<String> {
+    fn of_unit(&self, request: &Request, site: &Site, primary: PciAddress) -> Vec<String> {
+        let config = self.config();
+        let resource = config.resource(&request.purpose);
+        let unit = Unit::of(site, primary, Allowance { resource, config: &config });
         let mut refusals = unit.refusals.clone();
-        if self.config.resource(&request.purpose).is_none() {
+        if resource.is_none() {
             refusals.push(format!("the configuration has no resource {:?} for this node", request.purpose));
         }
         let moved: Vec<PciAddress> = unit.functions().collect();
@@ -148,8 +157,7 @@ impl Guard for LiveGuard {
         if site.pci.get(primary).is_none() && request.steps.iter().any(makes_functions) {
             return Ok(Vec::new());
         }
-        let unit = Unit::of(&site, primary, self.allowance(&request.purpose));
-        let mut refusals = self.of_unit(request, &unit);
+        let mut refusals = self.of_unit(request, &site, primary);
         // Who holds it through a service that will be stopped is asked for when that has been done.
         if !request.steps.iter().any(stops_services) {
             refusals.extend(self.held(&request.devices)?);
@@ -165,7 +173,7 @@ impl Guard for LiveGuard {
             Some(primary) if request.devices.contains(&bind.address) => *primary,
             _ => bind.address,
         };
-        let mut refusals = self.of_unit(request, &Unit::of(&site, primary, self.allowance(&request.purpose)));
+        let mut refusals = self.of_unit(request, &site, primary);
         if refusals.is_empty() {
             refusals = self.still_held(&[bind.address], request.steps.iter().any(stops_services))?;
         }

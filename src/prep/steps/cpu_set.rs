@@ -27,6 +27,11 @@ impl CpuSet {
         self.0.is_empty()
     }
 
+    /// Whether something is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
     /// What is in this one and not in the other.
     pub(super) fn without(&self, other: &Self) -> Self {
         Self(self.0.difference(&other.0).copied().collect())

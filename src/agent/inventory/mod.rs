@@ -1,0 +1,158 @@
+//! What this node has to give: one id for each thing that has one owner.
+
+mod claims;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::PciAddress;
+use crate::config::node::{Effective, Resource};
+use crate::host::{Mdevs, Root, lock_domain};
+use crate::prep::guard::{Allowance, Site, Unit as Guarded};
+use crate::prep::journal::Ledger;
+use crate::prep::{Compiler, Offered};
+
+use super::id::DeviceId;
+use claims::Claims;
+
+/// Everything that can be given away, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// What there is.
+    pub units: BTreeMap<DeviceId, Unit>,
+    /// What is wrong with the configuration on this very node: a device that two resources select, a line each.
+    pub problems: Vec<String>,
+}
+
+/// One thing that can be given away: an ownership unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// The resource it belongs to.
+    pub resource: String,
+    /// What it is.
+    pub offered: Offered,
+    /// What goes with its primary function.
+    pub companions: BTreeSet<PciAddress>,
+    /// What must not be touched while it is: the keys of its lock domain.
+    pub domain: BTreeSet<String>,
+    /// Its IOMMU group.
+    pub group: Option<u32>,
+    /// Its NUMA node.
+    pub numa: Option<u16>,
+    /// The root bus it is below, `pci0000:3a`.
+    pub root_complex: Option<String>,
+    /// Why it cannot be given away now, as far as reading alone can tell.
+    pub refusal: Option<String>,
+    /// Whether it is listed only because somebody has it: it is gone, or is no longer in the configuration.
+    pub leaving: bool,
+}
+
+impl Unit {
+    /// What the VM's domain is told: an address, or the UUID of a mediated device.
+    pub fn value(&self) -> String {
+        match self.offered {
+            Offered::Mdev { uuid, .. } => uuid.to_string(),
+            other => other.function().to_string(),
+        }
+    }
+
+    /// Whether it is a mediated device.
+    pub fn is_mdev(&self) -> bool {
+        matches!(self.offered, Offered::Mdev { .. })
+    }
+
+    /// The functions whose VFIO files its user has open.
+    pub fn functions(&self) -> Vec<PciAddress> {
+        std::iter::once(self.offered.function()).chain(self.companions.iter().copied()).collect()
+    }
+}
+
+impl Inventory {
+    /// What the configuration and the node come to.
+    ///
+    /// # Errors
+    ///
+    /// One line: a file of the node cannot be read.
+    pub fn of(site: &Site, root: &Root, config: &Effective, ledger: &Ledger) -> Result<Self, String> {
+        let compiler = Compiler { site, root, config, ledger };
+        let mdevs = Mdevs::read(root).map_err(|error| error.to_string())?;
+        let (mut claims, mut units) = (Claims::default(), BTreeMap::new());
+        for resource in &config.resources {
+            let offered = match compiler.offered(resource) {
+                Ok(offered) => offered,
+                // One device that does not make what it should keeps no other from being offered.
+                Err(why) => {
+                    claims.problem(format!("{}: {why}", resource.name.as_str()));
+                    continue;
+                }
+            };
+            for (offered, _) in offered {
+                let unit = unit(site, &mdevs, config, resource, offered);
+                if claims.take(&unit, site) {
+                    units.insert(DeviceId::of(&site.pci, &offered), unit);
+                }
+            }
+        }
+        Ok(Self { units, problems: claims.problems() })
+    }
+
+    /// Keeps what is still owned although it is no longer offered: it stays listed until it is free.
+    pub fn keep(&mut self, earlier: &Self, owned: &BTreeSet<DeviceId>) {
+        for id in owned {
+            if let Some(unit) = earlier.units.get(id).filter(|_| !self.units.contains_key(id)) {
+                let refusal = Some("it is gone, or is no longer in the configuration".to_owned());
+                self.units.insert(id.clone(), Unit { refusal, leaving: true, ..unit.clone() });
+            }
+        }
+    }
+
+    /// The ids of a resource.
+    pub fn of_resource<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = (&'a DeviceId, &'a Unit)> {
+        self.units.iter().filter(move |(_, unit)| unit.resource == resource)
+    }
+}
+
+/// One unit as it is now.
+fn unit(site: &Site, mdevs: &Mdevs, config: &Effective, resource: &Resource, offered: Offered) -> Unit {
+    let function = offered.function();
+    let device = site.pci.get(function);
+    let allowance = Allowance { resource: Some(resource), config };
+    let (companions, refusal) = match offered {
+        // The parent stays with the host.
+        Offered::Mdev { .. } | Offered::Vgpu { .. } => (BTreeSet::new(), None),
+        Offered::Vf { .. } if device.is_none() => (BTreeSet::new(), Some(format!("{function} is not made yet"))),
+        _ => {
+            let guarded = Guarded::of(site, function, allowance);
+            (guarded.companions, guarded.refusals.into_iter().next())
+        }
+    };
+    let mdev = match offered {
+        Offered::Mdev { uuid, .. } => Some(mdevs.0.get(&uuid.to_string())),
+        _ => None,
+    };
+    let group = match mdev {
+        Some(made) => made.and_then(|made| made.iommu_group),
+        None => {
+            site.groups.of(function).map(|group| group.id).or(device.and_then(|device| device.function.iommu_group))
+        }
+    };
+    let refusal = refusal.or_else(|| match mdev {
+        Some(None) => Some("it is not made yet".to_owned()),
+        _ if group.is_none() => Some(format!("{function} is in no IOMMU group")),
+        _ => None,
+    });
+    let together = lock_domain(&site.pci, &site.groups, function);
+    Unit {
+        resource: resource.name.as_str().to_owned(),
+        offered,
+        companions,
+        domain: together.into_iter().chain([function]).map(|other| format!("function {other}")).collect(),
+        group,
+        numa: device.and_then(|device| device.function.numa_node).and_then(|node| u16::try_from(node).ok()),
+        root_complex: device.and_then(|device| device.place.as_ref()).map(|place| place.root_complex.clone()),
+        refusal,
+        leaving: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

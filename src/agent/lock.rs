@@ -1,0 +1,123 @@
+//! The memory lock of a VM, as a level.
+//!
+//! KubeVirt up to 1.9 sets it again on every sync (KubeVirt: pkg/hypervisor/kvm/runtime.go, AdjustResources), so setting it once is not
+//! enough: it is asserted on the pod's libvirt until QEMU runs, for a child inherits it, and then on QEMU until it ends. Never lowered.
+
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
+
+use crate::config::Memlock;
+use crate::host::{Owner, Root, owner};
+use crate::prep::Step;
+use crate::prep::StepState;
+use crate::prep::hand::ProcessId;
+use crate::prep::steps::{Limits, SetMemlock};
+
+use super::pods::{Found, VmProcesses};
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is so already.
+    As,
+    /// It was raised.
+    Raised,
+    /// There is nobody to raise it for.
+    Nobody,
+}
+
+/// Holds the level of a pod: on QEMU, or on libvirt as long as there is none.
+///
+/// # Errors
+///
+/// One line: the system refused, or the process is another one now.
+pub(super) fn hold(root: &Root, uid: &str, found: &VmProcesses, level: Memlock) -> Result<Held, String> {
+    match found.qemu.as_ref().or(found.libvirt.as_ref()) {
+        Some(found) => raise(root, uid, found, level),
+        None => Ok(Held::Nobody),
+    }
+}
+
+fn raise(root: &Root, uid: &str, found: &Found, level: Memlock) -> Result<Held, String> {
+    let process = found.process;
+    let limit = match level {
+        Memlock::Unlimited => None,
+        Memlock::Size(bytes) => Some(bytes.as_bytes()),
+    };
+    let step = Step::SetMemlock(SetMemlock { process, limit });
+    let said = |trouble: crate::prep::Trouble| trouble.message;
+    let now = step.observe(root).map_err(said)?;
+    let StepState::SetMemlock(wanted) = step.wanted(&now).map_err(said)? else { return Ok(Held::Nobody) };
+    if StepState::SetMemlock(wanted.clone()) == now {
+        return Ok(Held::As);
+    }
+    let Some(Limits { soft, hard }) = wanted.limits else { return Ok(Held::Nobody) };
+    set(root, uid, process, soft, hard)?;
+    Ok(Held::Raised)
+}
+
+/// Sets the limits of a process that is held on to: a number is given away again, a descriptor is not.
+fn set(root: &Root, uid: &str, process: ProcessId, soft: Option<u64>, hard: Option<u64>) -> Result<(), String> {
+    let other = || format!("process {process} has ended, or is another one now");
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(other)?;
+    let held = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| format!("process {process}: {error}"))?;
+    // The descriptor is that of the process with this start time, if that one lives now.
+    let cgroup = root.text(format!("proc/{}/cgroup", process.pid)).ok().flatten().unwrap_or_default();
+    let ours = matches!(owner(&cgroup), Owner::Pod { uid: its, .. } if its == uid);
+    if !process.is_alive(root) || !ours {
+        return Err(other());
+    }
+    prlimit(Some(pid), Resource::Memlock, Rlimit { current: soft, maximum: hard })
+        .map_err(|error| format!("the memory lock of process {process} cannot be set: {error}"))?;
+    // It lives still: so it was this one.
+    let mut ended = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut ended, PollTimeout::ZERO) {
+        Ok(0) => Ok(()),
+        _ => Err(other()),
+    }
+}
+
+/// The greater of two.
+pub(super) fn greater(one: Option<Memlock>, other: Option<Memlock>) -> Option<Memlock> {
+    match (one, other) {
+        (Some(Memlock::Size(one)), Some(Memlock::Size(other))) => Some(Memlock::Size(one.max(other))),
+        (Some(Memlock::Unlimited), _) | (_, Some(Memlock::Unlimited)) => Some(Memlock::Unlimited),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What of a level the admin allows, and whether that is all of it.
+pub(super) fn capped(level: Memlock, most: Memlock) -> (Memlock, bool) {
+    match (level, most) {
+        (level, Memlock::Unlimited) => (level, true),
+        (Memlock::Size(level), Memlock::Size(most)) => (Memlock::Size(level.min(most)), level <= most),
+        (Memlock::Unlimited, most) => (most, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ByteSize;
+
+    #[test]
+    fn what_is_allowed_and_whether_that_is_all() {
+        let size = |bytes| Memlock::Size(ByteSize::bytes(bytes));
+        assert_eq!(capped(size(8), Memlock::Unlimited), (size(8), true));
+        assert_eq!(capped(size(8), size(4)), (size(4), false));
+        assert_eq!(capped(Memlock::Unlimited, size(4)), (size(4), false));
+        assert_eq!(greater(Some(size(3)), Some(size(4))), Some(size(4)));
+        assert_eq!(greater(None, Some(size(4))), Some(size(4)));
+        assert_eq!(greater(Some(size(4)), Some(Memlock::Unlimited)), Some(Memlock::Unlimited));
+    }
+
+    #[test]
+    fn a_process_that_is_not_the_pods_is_left_alone() {
+        let root = Root::new("/");
+        let process = ProcessId::of(&root, std::process::id()).unwrap();
+        let error = set(&root, "1f2e3d4c-0a1b-4c5d-8e9f-001122334455", process, Some(1), Some(1)).unwrap_err();
+        assert!(error.ends_with("is another one now"), "{error}");
+    }
+}

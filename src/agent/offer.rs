@@ -1,0 +1,234 @@
+//! What kubelet sees: refreshed from the node, reloaded from the configuration, published when it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::config::node::Effective;
+use crate::host::HostError;
+use crate::kubelet::Offer;
+use crate::prep::engine::{EngineError, Guard};
+use crate::prep::guard::Site;
+use crate::prep::hand::Hands;
+use crate::prep::journal::{HoldingPhase, Ledger, Request};
+use crate::prep::{Compiler, Owner};
+
+use super::id::DeviceId;
+use super::inventory::{Inventory, Unit};
+use super::{Agent, Desk};
+
+/// What the owners of what resources make begin with.
+const MAKER: &str = "resource/";
+
+impl<H, G> Agent<H, G>
+where
+    H: Hands + Send + Sync + 'static,
+    G: Guard + Send + Sync + 'static,
+{
+    /// Takes another configuration. What is owned and no longer in it stays listed until it is free.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it on this node, a line each: the one before stays in force.
+    pub fn reload(&self, config: Arc<Effective>) -> Result<(), Vec<String>> {
+        let site = self.site().map_err(|why| vec![why])?;
+        let ledger = self.0.engine.ledger();
+        let inventory = Inventory::of(&site, self.root(), &config, &ledger).map_err(|why| vec![why])?;
+        if !inventory.problems.is_empty() {
+            return Err(inventory.problems);
+        }
+        self.desk().config = config;
+        self.refresh().map_err(|why| vec![why])
+    }
+
+    /// Looks at the node again: makes what its resources make, and publishes what can be given.
+    ///
+    /// # Errors
+    ///
+    /// One line: the node cannot be read; what was published stays.
+    pub fn refresh(&self) -> Result<(), String> {
+        let _one = self.0.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.0.engine.settle() {
+            return Err(error.to_string());
+        }
+        let config = Arc::clone(&self.desk().config);
+        let mut site = self.site()?;
+        let wanted = self.wanted(&site, &config);
+        if self.make_all(&wanted) | self.unmake(&wanted) {
+            site = self.site()?;
+        }
+        let inventory = Inventory::of(&site, self.root(), &config, &self.0.engine.ledger())?;
+        let mut desk = self.desk();
+        // Another configuration came meanwhile, and with it another refresh.
+        if Arc::ptr_eq(&config, &desk.config) {
+            self.take(&mut desk, inventory);
+        }
+        drop(desk);
+        self.look_at_refused(&site, &config);
+        Ok(())
+    }
+
+    fn site(&self) -> Result<Site, String> {
+        let said = |error: HostError| crate::prep::Trouble::from(error).message;
+        Site::read(self.root()).map_err(said)
+    }
+
+    /// What the resources make, by owner.
+    fn wanted(&self, site: &Site, config: &Effective) -> BTreeMap<Owner, Request> {
+        let ledger = self.0.engine.ledger();
+        let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
+        let mut wanted = BTreeMap::new();
+        for resource in &config.resources {
+            // Why it makes nothing is a problem of the inventory.
+            let offered = compiler.offered(resource).unwrap_or_default();
+            let requests = offered.into_iter().filter_map(|(_, request)| request);
+            let pool = compiler.pool(resource).unwrap_or_else(|why| {
+                self.desk().unmade.insert(format!("{MAKER}{}", resource.name.as_str()), why);
+                None
+            });
+            wanted.extend(requests.chain(pool).map(|request| (request.owner.clone(), request)));
+        }
+        wanted
+    }
+
+    /// Makes what is not made; tells whether anything was.
+    fn make_all(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+        let ledger = self.0.engine.ledger();
+        let mut changed = false;
+        for (owner, request) in wanted {
+            let held = ledger.holdings.get(owner);
+            if held.is_some_and(|held| held.phase == HoldingPhase::Ready && held.request == *request) {
+                continue;
+            }
+            let outcome = match held {
+                // Another number of them, or what a crash has left: the old ones go first, if nobody has one.
+                Some(_) => self.0.engine.undo(owner, &mut |_| ()).map(drop),
+                None => Ok(()),
+            };
+            let outcome = outcome.and_then(|()| self.0.engine.apply(request, &mut |_| ()).map(drop));
+            changed |= !matches!(outcome, Err(EngineError::Refused { .. }));
+            let mut desk = self.desk();
+            match outcome {
+                Ok(()) => drop(desk.unmade.remove(owner.as_str())),
+                Err(error) => {
+                    let line = error.to_string();
+                    if desk.unmade.insert(owner.as_str().to_owned(), line.clone()).as_ref() != Some(&line) {
+                        tracing::warn!(owner = owner.as_str(), reason = line, "not made");
+                    }
+                }
+            }
+        }
+        changed
+    }
+
+    /// Takes back what is no longer wanted and nobody has.
+    fn unmake(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+        let ledger = self.0.engine.ledger();
+        let mut changed = false;
+        for (owner, holding) in &ledger.holdings {
+            if !owner.as_str().starts_with(MAKER) || wanted.contains_key(owner) {
+                continue;
+            }
+            let resource = &holding.request.purpose;
+            let owned = {
+                let desk = self.desk();
+                let owned = owned(&desk, &ledger);
+                owned.iter().any(|id| desk.inventory.units.get(id).is_some_and(|unit| unit.resource == *resource))
+            };
+            if owned {
+                continue;
+            }
+            match self.0.engine.undo(owner, &mut |_| ()) {
+                Ok(undone) => changed |= undone.changed,
+                Err(error) => tracing::warn!(owner = owner.as_str(), reason = %error, "not taken back"),
+            }
+        }
+        changed
+    }
+
+    /// A new list of what there is.
+    fn take(&self, desk: &mut Desk, mut inventory: Inventory) {
+        let owned = owned(desk, &self.0.engine.ledger());
+        inventory.keep(&desk.inventory, &owned);
+        for problem in &inventory.problems {
+            if !desk.inventory.problems.contains(problem) {
+                tracing::error!(problem, "the configuration does not fit this node");
+            }
+        }
+        desk.inventory = inventory;
+        self.publish(desk);
+    }
+
+    /// Shows kubelet what is so now.
+    pub(super) fn publish(&self, desk: &mut Desk) {
+        let ledger = self.0.engine.ledger();
+        let mut lists: BTreeMap<String, Vec<Offer>> =
+            desk.config.resources.iter().map(|resource| (resource.name.as_str().to_owned(), Vec::new())).collect();
+        for (id, unit) in &desk.inventory.units {
+            let healthy = unhealthy(desk, &ledger, id, unit).is_none();
+            let offer = Offer { id: id.as_str().to_owned(), healthy, numa: unit.numa };
+            lists.entry(unit.resource.clone()).or_default().push(offer);
+        }
+        let names: BTreeSet<String> = lists.keys().cloned().collect();
+        desk.offers.retain(|name, _| names.contains(name));
+        for (name, list) in lists {
+            let sender = desk.offers.entry(name).or_insert_with(|| watch::Sender::new(Vec::new()));
+            sender.send_if_modified(|shown| {
+                let changed = *shown != list;
+                *shown = list;
+                changed
+            });
+        }
+        self.0.resources.send_if_modified(|shown| {
+            let changed = *shown != names;
+            *shown = names;
+            changed
+        });
+    }
+
+    /// A device that was refused for long is asked after again: once nothing is in the way it is healthy, without anybody's help.
+    fn look_at_refused(&self, site: &Site, config: &Effective) {
+        let (lasting, units) = {
+            let desk = self.desk();
+            let lasting = desk.refusals.ids().into_iter().filter(|id| desk.refusals.lasting(id).is_some());
+            let lasting: Vec<DeviceId> =
+                lasting.filter(|id| !desk.tasks.contains_key(&format!("device/{id}"))).collect();
+            let units = desk.inventory.units.clone();
+            (lasting, units)
+        };
+        let ledger = self.0.engine.ledger();
+        let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
+        for id in lasting {
+            let (Some(unit), Some(owner)) = (units.get(&id), id.owner()) else { continue };
+            let Some(resource) = config.resource(&unit.resource) else { continue };
+            let Ok(request) = compiler.late(resource, &unit.offered, &owner) else { continue };
+            if self.0.engine.obstacles(&request).is_ok_and(|reasons| reasons.is_empty()) {
+                let mut desk = self.desk();
+                desk.refusals.clear(&id);
+                self.publish(&mut desk);
+                tracing::info!(device = id.as_str(), "nothing stands in the way any more");
+            }
+        }
+    }
+}
+
+/// Ids that somebody has or was promised.
+pub(super) fn owned(desk: &Desk, ledger: &Ledger) -> BTreeSet<DeviceId> {
+    let holdings = ledger.holdings.keys().filter_map(DeviceId::of_owner);
+    desk.promises.all().keys().cloned().chain(desk.tenancies.keys().cloned()).chain(holdings).collect()
+}
+
+/// Why kubelet shall not give a device to a pod; `None` if it may.
+pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit) -> Option<String> {
+    let keys: Vec<String> = unit.domain.iter().cloned().collect();
+    if let Some(quarantine) = ledger.quarantine_of(&keys) {
+        return Some(format!("process {} hangs in the kernel: {}", quarantine.process, quarantine.what));
+    }
+    // While it changes hands it looks like much that would be refused.
+    let ours = id.owner().is_some_and(|owner| ledger.holdings.contains_key(&owner)) || desk.tenancies.contains_key(id);
+    if let Some(refusal) = unit.refusal.as_ref().filter(|_| unit.leaving || !ours) {
+        return Some(refusal.clone());
+    }
+    desk.refusals.lasting(id).map(str::to_owned)
+}

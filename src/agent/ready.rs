@@ -1,0 +1,247 @@
+//! From a promise to a device that can be opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::host::{Mdevs, Root};
+use crate::kubelet::NotReady;
+use crate::prep::Compiler;
+use crate::prep::Offered;
+use crate::prep::engine::{EngineError, Guard};
+use crate::prep::guard::Site;
+use crate::prep::hand::Hands;
+use crate::prep::journal::{HoldingPhase, Request};
+
+use super::id::DeviceId;
+use super::task::{Course, Outcome, Task};
+use super::tenancy::Tenancy;
+use super::{Agent, Unit};
+
+/// Sooner than who calls gives up with a line that says less: kubelet is told how far things are.
+const ANSWER_WITHIN: Duration = Duration::from_secs(24);
+/// How long kubelet may take to say whose a device is.
+const NAMED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a device was not made ready.
+struct Refusal {
+    reason: String,
+    /// Whether it is the device that is in the way.
+    of_device: bool,
+}
+
+impl Refusal {
+    fn of_device(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), of_device: true }
+    }
+
+    fn of_request(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), of_device: false }
+    }
+}
+
+impl<H, G> Agent<H, G>
+where
+    H: Hands + Send + Sync + 'static,
+    G: Guard + Send + Sync + 'static,
+{
+    /// Makes promised devices ready, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`]: one line. What was begun goes on, and asking again finds it done.
+    pub(super) async fn prepare(&self, resource: &str, ids: &[String]) -> Result<(), NotReady> {
+        let mut parsed = Vec::with_capacity(ids.len());
+        for id in ids {
+            let id: DeviceId =
+                id.parse().map_err(|error: super::DeviceIdError| NotReady { reason: error.to_string() })?;
+            parsed.push(id);
+        }
+        let tasks = self.begin_all(resource, &parsed).await?;
+        let all = async {
+            for task in &tasks {
+                task.ended().await.map_err(|reason| NotReady { reason })?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(ANSWER_WITHIN, all).await.unwrap_or_else(|_| {
+            let steps = tasks.iter().map(|task| task.step()).find(|step| step.number > 0).unwrap_or_default();
+            let reason = format!("still preparing, step {} of {}: {}", steps.number, steps.of, steps.what);
+            Err(NotReady { reason })
+        })
+    }
+
+    /// Begins what is not under way.
+    async fn begin_all(&self, resource: &str, ids: &[DeviceId]) -> Result<Vec<Arc<Task>>, NotReady> {
+        for id in ids {
+            if let Err(refusal) = self.allowed(resource, id).await {
+                return Err(self.refuse(resource, id, &refusal));
+            }
+        }
+        let mut tasks = Vec::new();
+        for id in ids {
+            tasks.push(self.begin(resource, id).await);
+        }
+        Ok(tasks)
+    }
+
+    /// Joins what is under way for a device, after what goes the other way has ended; else begins it.
+    async fn begin(&self, resource: &str, id: &DeviceId) -> Arc<Task> {
+        let key = format!("device/{id}");
+        loop {
+            let other = {
+                let mut desk = self.desk();
+                match desk.tasks.get(&key) {
+                    Some(task) if task.course == Course::Ready => return Arc::clone(task),
+                    Some(task) => Arc::clone(task),
+                    None => {
+                        let now = self.now();
+                        // It is asked for now: whoever did not name it before this says nothing.
+                        let tenancy = desk.tenancies.entry(id.clone()).or_insert_with(|| Tenancy::begin(now));
+                        (tenancy.since, tenancy.absent, tenancy.free) = (now, None, None);
+                        let (resource, id) = (resource.to_owned(), id.clone());
+                        return self.start(&mut desk, &key, Course::Ready, move |agent, task| {
+                            agent.make(&resource, &id, task)
+                        });
+                    }
+                }
+            };
+            let _ = other.ended().await;
+        }
+    }
+
+    /// Whether a device may go to the pod that asks: it was promised, and the pod's namespace may have it.
+    async fn allowed(&self, resource: &str, id: &DeviceId) -> Result<(), Refusal> {
+        let namespaces = {
+            let desk = self.desk();
+            if desk.promises.get(id).is_none_or(|promise| promise.resource != resource) {
+                return Err(Refusal::of_request(format!(
+                    "{id} was promised to nobody, or so long ago that nobody knows which device files were named: delete the pod, a new one gets a new promise"
+                )));
+            }
+            match desk.config.resource(resource) {
+                Some(resource) => resource.namespaces.clone(),
+                None => {
+                    let reason = format!("{resource} is no longer in this node's configuration");
+                    return Err(Refusal::of_request(reason));
+                }
+            }
+        };
+        if namespaces.is_any() {
+            return Ok(());
+        }
+        let asked = self.now();
+        let mut answers = self.0.answers.subscribe();
+        self.want_look();
+        let fresh = answers.wait_for(|answer| answer.asked >= asked && answer.pods.contains_key(id));
+        let named = match tokio::time::timeout(NAMED_WITHIN, fresh).await {
+            Ok(Ok(answer)) => answer.pods.get(id).cloned(),
+            _ => None,
+        };
+        match named {
+            Some(pod) if namespaces.matches(&pod.namespace) => Ok(()),
+            Some(pod) => Err(Refusal::of_request(format!(
+                "pods of namespace {} may not have {resource}: this node's configuration names others",
+                pod.namespace
+            ))),
+            None => Err(Refusal::of_request(format!(
+                "{resource} is for some namespaces only, and kubelet has not said whose pod this is"
+            ))),
+        }
+    }
+
+    /// Notes a refusal, for people.
+    fn refuse(&self, resource: &str, id: &DeviceId, refusal: &Refusal) -> NotReady {
+        let mut desk = self.desk();
+        let reason = crate::base::shown(&refusal.reason).into_owned();
+        desk.refusals.add(id, resource, &reason, refusal.of_device, self.now());
+        self.publish(&mut desk);
+        tracing::warn!(device = id.as_str(), resource, reason, "not ready");
+        NotReady { reason }
+    }
+
+    /// Prepares, binds, and sees that the promised file is there: in a thread of its own.
+    fn make(&self, resource: &str, id: &DeviceId, task: &Task) -> Outcome {
+        match self.try_make(resource, id, task) {
+            Ok(()) => {
+                self.desk().refusals.clear(id);
+                tracing::info!(device = id.as_str(), resource, "ready");
+                Ok(())
+            }
+            Err(refusal) => Err(self.refuse(resource, id, &refusal).reason),
+        }
+    }
+
+    fn try_make(&self, resource: &str, id: &DeviceId, task: &Task) -> Result<(), Refusal> {
+        let (unit, promised, config) = {
+            let desk = self.desk();
+            let unit = desk.inventory.units.get(id).cloned();
+            (unit, desk.promises.get(id).and_then(|promise| promise.group), Arc::clone(&desk.config))
+        };
+        let Some(unit) = unit else { return Err(Refusal::of_device(format!("{id} is not on this node any more"))) };
+        let Some(named) = config.resource(resource) else {
+            return Err(Refusal::of_request(format!("{resource} is no longer in this node's configuration")));
+        };
+        let owner = id.owner().ok_or_else(|| Refusal::of_request(format!("{id} is no owner's name")))?;
+        // What an earlier plan could not undo comes first.
+        let ledger = self.0.engine.ledger();
+        let unfinished = |phase: &HoldingPhase| matches!(phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
+        if ledger.holdings.get(&owner).is_some_and(|holding| unfinished(&holding.phase)) {
+            let undone = self.0.engine.undo(&owner, &mut |progress| task.tell(progress));
+            undone.map_err(|error| Refusal::of_device(error.to_string()))?;
+        }
+        let site = Site::read(self.root()).map_err(|error| Refusal::of_device(error.to_string()))?;
+        as_promised(self.root(), &site, &unit, promised)?;
+        let ledger = self.0.engine.ledger();
+        let request: Request = match ledger.holdings.get(&owner) {
+            Some(holding) if holding.request.purpose == resource => holding.request.clone(),
+            _ => {
+                let compiler = Compiler { site: &site, root: self.root(), config: &config, ledger: &ledger };
+                let late = compiler.late(named, &unit.offered, &owner);
+                late.map_err(|reasons| Refusal::of_device(reasons.join("; ")))?
+            }
+        };
+        let applied = self.0.engine.apply(&request, &mut |progress| task.tell(progress));
+        for note in applied.map_err(of_engine)?.notes {
+            tracing::info!(device = id.as_str(), note, "noted");
+        }
+        let Some(group) = promised else { return Ok(()) };
+        // The kernel makes it with the bind, before it returns.
+        let node = format!("dev/vfio/{group}");
+        if self.root().has(&node) {
+            return Ok(());
+        }
+        Err(Refusal::of_device(format!("/{node} is not there although {} is ready", unit.value())))
+    }
+}
+
+fn of_engine(error: EngineError) -> Refusal {
+    Refusal::of_device(error.to_string())
+}
+
+/// Whether a device still is in the group that was named: kubelet answers from memory, and a boot numbers groups anew.
+fn as_promised(root: &Root, site: &Site, unit: &Unit, promised: Option<u32>) -> Result<(), Refusal> {
+    let value = unit.value();
+    let now = match unit.offered {
+        Offered::Mdev { .. } => {
+            let mdevs = Mdevs::read(root).map_err(|error| Refusal::of_device(error.to_string()))?;
+            mdevs.0.get(&value).and_then(|mdev| mdev.iommu_group)
+        }
+        other => {
+            let device = site.pci.get(other.function());
+            site.groups
+                .of(other.function())
+                .map(|group| group.id)
+                .or(device.and_then(|device| device.function.iommu_group))
+        }
+    };
+    let group = |group: Option<u32>| group.map_or("none".to_owned(), |group| group.to_string());
+    match (promised, now) {
+        (Some(promised), Some(now)) if promised == now => Ok(()),
+        (None, None) => Err(Refusal::of_device(format!("{value} is in no IOMMU group"))),
+        _ => Err(Refusal::of_request(format!(
+            "{value} was promised as IOMMU group {} and is in {} now: delete the pod, a new one gets a new promise",
+            group(promised),
+            group(now)
+        ))),
+    }
+}

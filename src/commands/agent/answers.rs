@@ -1,0 +1,56 @@
+//! kubelet's answers as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::agent::{Answer, DeviceId, Moment, PodName, uids_of};
+use crate::host::Root;
+use crate::kubelet::PodDevices;
+
+use super::Own;
+
+/// What kubelet's list says of our devices.
+pub(super) fn answer(list: &[PodDevices], asked: Moment, own: &Own, ours: &BTreeSet<String>, root: &Root) -> Answer {
+    let counts = match own {
+        Own::NoPod => true,
+        Own::Unknown => false,
+        Own::Pod { namespace, name } => list.iter().any(|pod| pod.namespace == *namespace && pod.name == *name),
+    };
+    let mut pods = BTreeMap::new();
+    for pod in list {
+        let ids = pod.devices.iter().filter(|(resource, _)| ours.contains(resource)).flat_map(|(_, ids)| ids);
+        for id in ids.filter_map(|id| id.parse::<DeviceId>().ok()) {
+            pods.insert(id, PodName { namespace: pod.namespace.clone(), name: pod.name.clone() });
+        }
+    }
+    let names: BTreeSet<PodName> = pods.values().cloned().collect();
+    Answer { asked, counts, pods, uids: uids_of(root, &names) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::Tree;
+
+    #[test]
+    fn it_counts_once_it_names_us() {
+        let id = "0000:01:00.0-00000001";
+        let pod = |namespace: &str, name: &str, devices: Vec<(String, Vec<String>)>| PodDevices {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            devices,
+        };
+        let gpu = ("example.com/gpu".to_owned(), vec![id.to_owned()]);
+        let other = ("other.com/gpu".to_owned(), vec!["0000:02:00.0-00000001".to_owned()]);
+        let list = [pod("vms", "launcher", vec![gpu, other]), pod("virt-tailor", "agent-x", Vec::new())];
+        let tree = Tree::new().folder("var/log/pods/vms_launcher_uid-1");
+        let own = |name: &str| Own::Pod { namespace: "virt-tailor".to_owned(), name: name.to_owned() };
+        let ours = ["example.com/gpu".to_owned()].into();
+        let said = |own: &Own| answer(&list, Moment(5), own, &ours, &tree.root());
+        assert!(said(&own("agent-x")).counts && said(&Own::NoPod).counts);
+        assert!(!said(&own("agent-y")).counts && !said(&Own::Unknown).counts);
+        let said = said(&own("agent-x"));
+        let named = PodName { namespace: "vms".to_owned(), name: "launcher".to_owned() };
+        assert_eq!(said.pods, [(id.parse().unwrap(), named.clone())].into());
+        assert_eq!(said.uids[&named], ["uid-1".to_owned()].into());
+    }
+}

@@ -1,0 +1,219 @@
+//! What goes on side by side until the end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::agent::{Status, look_around};
+use crate::cli::agent as cli;
+use crate::commands::Failure;
+use crate::host::Root;
+use crate::kubelet::{PodResources, Pods};
+use crate::link::find;
+use crate::link::names::Names;
+
+use super::{LiveAgent, Own, admin, answers, features, http, serve, watch as config};
+
+/// How often kubelet is asked and the node looked at while somebody has something.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// What asks for a look sooner, a pod among them, gets one this often at most.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
+/// How often the node's devices are looked at: something may have been plugged in, or let go.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// How often memory locks are asserted, as long as there are any.
+const LOCK_EVERY: Duration = Duration::from_secs(1);
+/// How long plans under way may take at the end.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What a probe asks.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// Whether everything is served.
+    pub(super) ready: AtomicBool,
+    /// Whether the last look at the node's devices went well.
+    pub(super) well: AtomicBool,
+}
+
+/// Serves until a signal comes.
+pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own: Own) -> Result<(), Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let failed = |error| Failure::Read { path: "signals".into(), error };
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+    let health = Arc::new(Health::default());
+    let listener = match args.metrics {
+        Some(address) => Some(
+            http::listen(address)
+                .await
+                .map_err(|error| Failure::Read { path: format!("the address {address}").into(), error })?,
+        ),
+        None => None,
+    };
+    let admin = admin::listen(&args.place.state_dir)
+        .map_err(|error| Failure::Write { path: args.place.state_dir.join(admin::SOCKET), error })?;
+    let signals = async {
+        tokio::select! {
+            _ = term.recv() => (),
+            _ = int.recv() => (),
+        }
+        tracing::info!("ending; nothing is undone");
+        stop.send_replace(true);
+        health.ready.store(false, Ordering::Relaxed);
+    };
+    health.ready.store(true, Ordering::Relaxed);
+    health.well.store(true, Ordering::Relaxed);
+    let plugins = args.kubelet_root.join("device-plugins");
+    tokio::join!(
+        signals,
+        serve::resources(agent, &plugins, stopped.clone()),
+        looks(agent, PodResources::of(&args.kubelet_root), own, root, stopped.clone()),
+        refreshes(agent, &health, &args.features_dir, root, stopped.clone()),
+        config::follow(args, agent, root, stopped.clone()),
+        locks(agent, stopped.clone()),
+        links(args, agent, root, stopped.clone()),
+        admin::serve(admin, agent, stopped.clone()),
+        async {
+            if let Some(listener) = listener {
+                http::serve(listener, agent, &health, stopped.clone()).await;
+            }
+        },
+    );
+    let end = Instant::now() + LINGER;
+    while !agent.is_idle() && Instant::now() < end {
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Ready when the end has come.
+pub(super) fn over(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        // Whoever would say so is gone: that is the end, too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// Asks kubelet, looks around, and gives back what is free.
+async fn looks(agent: &LiveAgent, kubelet: PodResources, own: Own, root: &Root, stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = Status::default();
+    let mut silent = false;
+    loop {
+        let wanted = tokio::select! {
+            _ = ticks.tick() => false,
+            () = agent.look_wanted() => true,
+            () = over(stopped.clone()) => return,
+        };
+        if wanted || agent.has_anything() {
+            let asked = agent.now();
+            let answer = match kubelet.list().await {
+                Ok(list) => {
+                    let ours = agent.resources().borrow().clone();
+                    silent = false;
+                    Some(answers::answer(&list, asked, &own, &ours, root))
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::warn!(reason = %error, "kubelet does not say which pod has what: nothing is given back meanwhile");
+                    }
+                    None
+                }
+            };
+            let (ours, root) = (agent.clone(), root.clone());
+            let look = move || ours.look(&look_around(&root, asked, answer, &ours.watched()));
+            if tokio::task::spawn_blocking(look).await.is_err() {
+                tracing::error!("a look around failed: this is a mistake of ours, please report it");
+            }
+        }
+        let status = agent.status();
+        if status != shown {
+            if let Err(error) = agent.write_status(&status) {
+                tracing::warn!(reason = %error, "the status cannot be written");
+            }
+            shown = status;
+        }
+        sleep(LOOK_AT_MOST_EVERY).await;
+    }
+}
+
+/// Looks at the node's devices again and again.
+async fn refreshes(
+    agent: &LiveAgent,
+    health: &Health,
+    features: &std::path::Path,
+    root: &Root,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut ticks = interval(REFRESH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => (),
+            () = over(stopped.clone()) => return,
+        }
+        let ours = agent.clone();
+        let refreshed = tokio::task::spawn_blocking(move || ours.refresh()).await;
+        let refreshed = refreshed.unwrap_or_else(|_| Err("a mistake of ours, please report it".to_owned()));
+        health.well.store(refreshed.is_ok(), Ordering::Relaxed);
+        if let Err(reason) = refreshed {
+            tracing::error!(reason, "the node cannot be looked at");
+        }
+        let (agent, root, features) = (agent.clone(), root.clone(), features.to_owned());
+        let told = tokio::task::spawn_blocking(move || features::tell(&features, &root, &agent.status())).await;
+        if let Ok(Err(error)) = told {
+            tracing::debug!(reason = %error, "no features for Node Feature Discovery");
+        }
+    }
+}
+
+/// Asserts memory locks.
+async fn locks(agent: &LiveAgent, stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(LOCK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => (),
+            () = over(stopped.clone()) => return,
+        }
+        if agent.has_locks() {
+            let agent = agent.clone();
+            let _ = tokio::task::spawn_blocking(move || agent.hold_locks()).await;
+        }
+    }
+}
+
+/// kubelet knows what a pod is called, where it has the API for it.
+struct Kubelet(std::path::PathBuf);
+
+impl Names for Kubelet {
+    async fn name_of(&self, uid: &str) -> Option<(String, String)> {
+        let name = Pods::find(&self.0)?.name_of(uid).await.ok()??;
+        Some((name.namespace, name.name))
+    }
+}
+
+/// Answers sidecars.
+async fn links(args: &cli::Agent, agent: &LiveAgent, root: &Root, stopped: watch::Receiver<bool>) {
+    let places = || find::Places {
+        kubelet_root: args.kubelet_root.clone(),
+        pod_logs: root.path("var/log/pods"),
+        node: args.configuration.node_name.clone().unwrap_or_default(),
+    };
+    let errands = Arc::new(agent.errands());
+    loop {
+        let names = Kubelet(args.kubelet_root.clone());
+        let ended = find::run(places(), names, Arc::clone(&errands), over(stopped.clone())).await;
+        let Err(error) = ended else { return };
+        tracing::warn!(reason = %error, "sidecars cannot be looked for");
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => (),
+            () = over(stopped.clone()) => return,
+        }
+    }
+}
