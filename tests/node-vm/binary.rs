@@ -15,8 +15,7 @@ pub(crate) fn virt_tailor() -> &'static Path {
     BINARY.get_or_init(|| {
         let target = cache().join("cargo");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--features", "fault-injection"])
-            .args(["--bin", "virt-tailor", "--example", "kubelet-double"])
+            .args(["build", "--quiet", "--locked", "--bin", "virt-tailor", "--features", "fault-injection"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -32,9 +31,22 @@ pub(crate) fn virt_tailor() -> &'static Path {
     })
 }
 
-/// kubelet's side of its protocols, built with the binary.
-pub(crate) fn kubelet_double() -> PathBuf {
-    virt_tailor().with_file_name("examples").join("kubelet-double")
+/// kubelet's side of its protocols. It need not be static, for the guest has the host's libraries: so it is built from what the tests are
+/// built from, which `cargo test` of everything does anyway.
+pub(crate) fn kubelet_double() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--example", "kubelet-double"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "cargo build of kubelet-double: {status}");
+        let tests = std::env::current_exe().expect("our own path");
+        let program = tests.parent().and_then(Path::parent).expect("target/debug").join("examples/kubelet-double");
+        assert!(program.exists(), "{}", program.display());
+        program
+    })
 }
 
 /// The program that [`crate::vm::Vm::hold`] runs.
