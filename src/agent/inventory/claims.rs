@@ -3,26 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::PciAddress;
-use crate::host::ownership_units;
 use crate::prep::Offered;
 use crate::prep::guard::Site;
 
-use super::Unit;
+use super::{Sets, Unit};
 
 /// Who has which function.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// The resource, and whether it has the function alone or shares it among its own ids (the parent of several).
     taken: BTreeMap<PciAddress, (String, bool)>,
-    units: Option<Vec<BTreeSet<PciAddress>>>,
     problems: BTreeSet<String>,
 }
 
 impl Claims {
     /// Takes a unit's functions for its resource; `false` if they are taken. Within one resource the first of an ownership unit stands
     /// for all of it; between two it is a problem.
-    pub(super) fn take(&mut self, unit: &Unit, site: &Site) -> bool {
-        let wanted = self.wanted(unit, site);
+    pub(super) fn take(&mut self, unit: &Unit, sets: &Sets, site: &Site) -> bool {
+        let wanted = wanted(unit, sets, site);
         for (function, alone) in &wanted {
             let Some((resource, alone_too)) = self.taken.get(function) else { continue };
             if *resource != unit.resource {
@@ -47,31 +45,24 @@ impl Claims {
         true
     }
 
-    /// Everything that two ids may not share.
-    fn wanted(&mut self, unit: &Unit, site: &Site) -> Vec<(PciAddress, bool)> {
-        match unit.offered {
-            Offered::Function(function) => {
-                let units = self.units.get_or_insert_with(|| ownership_units(&site.pci, &site.groups));
-                let owned = units.iter().find(|unit| unit.contains(&function));
-                let all = owned.into_iter().flatten().chain([&function]);
-                all.collect::<BTreeSet<_>>().into_iter().map(|other| (*other, true)).collect()
-            }
-            Offered::Vf { pf, address, .. } => vec![(pf, false), (address, true)],
-            Offered::Mdev { parent, .. } => vec![(parent, false)],
-            Offered::Vgpu { vf } => {
-                let gpu = site.pci.get(vf).and_then(|device| device.physfn);
-                gpu.map(|gpu| (gpu, false)).into_iter().chain([(vf, true)]).collect()
-            }
-        }
-    }
-
-    /// Something else that is wrong with the configuration here.
-    pub(super) fn problem(&mut self, line: String) {
-        self.problems.insert(line);
-    }
-
     /// All that is wrong.
     pub(super) fn problems(self) -> Vec<String> {
         self.problems.into_iter().collect()
+    }
+}
+
+/// Everything that two ids may not share.
+fn wanted(unit: &Unit, sets: &Sets, site: &Site) -> Vec<(PciAddress, bool)> {
+    match unit.offered {
+        Offered::Function(function) => {
+            let owned = sets.owned.get(&function).into_iter().flatten().chain([&function]);
+            owned.collect::<BTreeSet<_>>().into_iter().map(|other| (*other, true)).collect()
+        }
+        Offered::Vf { pf, address, .. } => vec![(pf, false), (address, true)],
+        Offered::Mdev { parent, .. } => vec![(parent, false)],
+        Offered::Vgpu { vf } => {
+            let gpu = site.pci.get(vf).and_then(|device| device.physfn);
+            gpu.map(|gpu| (gpu, false)).into_iter().chain([(vf, true)]).collect()
+        }
     }
 }

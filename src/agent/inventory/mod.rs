@@ -3,10 +3,11 @@
 mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::PciAddress;
 use crate::config::node::{Effective, Resource};
-use crate::host::{Mdevs, Root, lock_domain};
+use crate::host::{Mdevs, Root, lock_domains, ownership_units};
 use crate::prep::guard::{Allowance, Site, Unit as Guarded};
 use crate::prep::journal::Ledger;
 use crate::prep::{Compiler, Offered};
@@ -21,6 +22,8 @@ pub struct Inventory {
     pub units: BTreeMap<DeviceId, Unit>,
     /// What is wrong with the configuration on this very node: a device that two resources select, a line each.
     pub problems: Vec<String>,
+    /// Resources of which there is nothing now, and why: a device does not make what is asked of it.
+    pub missing: Vec<String>,
 }
 
 /// One thing that can be given away: an ownership unit.
@@ -33,7 +36,7 @@ pub struct Unit {
     /// What goes with its primary function.
     pub companions: BTreeSet<PciAddress>,
     /// What must not be touched while it is: the keys of its lock domain.
-    pub domain: BTreeSet<String>,
+    pub domain: Arc<BTreeSet<String>>,
     /// Its IOMMU group.
     pub group: Option<u32>,
     /// Its NUMA node.
@@ -75,24 +78,25 @@ impl Inventory {
     pub fn of(site: &Site, root: &Root, config: &Effective, ledger: &Ledger) -> Result<Self, String> {
         let compiler = Compiler { site, root, config, ledger };
         let mdevs = Mdevs::read(root).map_err(|error| error.to_string())?;
-        let (mut claims, mut units) = (Claims::default(), BTreeMap::new());
+        let sets = Sets::of(site);
+        let (mut claims, mut units, mut missing) = (Claims::default(), BTreeMap::new(), Vec::new());
         for resource in &config.resources {
             let offered = match compiler.offered(resource) {
                 Ok(offered) => offered,
                 // One device that does not make what it should keeps no other from being offered.
                 Err(why) => {
-                    claims.problem(format!("{}: {why}", resource.name.as_str()));
+                    missing.push(format!("{}: {why}", resource.name.as_str()));
                     continue;
                 }
             };
             for (offered, _) in offered {
-                let unit = unit(site, &mdevs, config, resource, offered);
-                if claims.take(&unit, site) {
+                let unit = unit(site, &sets, &mdevs, config, resource, offered);
+                if claims.take(&unit, &sets, site) {
                     units.insert(DeviceId::of(&site.pci, &offered), unit);
                 }
             }
         }
-        Ok(Self { units, problems: claims.problems() })
+        Ok(Self { units, problems: claims.problems(), missing })
     }
 
     /// Keeps what is still owned although it is no longer offered: it stays listed until it is free.
@@ -111,8 +115,31 @@ impl Inventory {
     }
 }
 
+/// Who belongs together on this node, worked out once for all.
+#[derive(Debug)]
+struct Sets {
+    /// By function: what has one owner.
+    owned: BTreeMap<PciAddress, BTreeSet<PciAddress>>,
+    /// By function: what must not be changed at the same time.
+    locked: BTreeMap<PciAddress, Arc<BTreeSet<String>>>,
+}
+
+impl Sets {
+    fn of(site: &Site) -> Self {
+        let (mut owned, mut locked) = (BTreeMap::new(), BTreeMap::new());
+        for unit in ownership_units(&site.pci, &site.groups) {
+            owned.extend(unit.iter().map(|function| (*function, unit.clone())));
+        }
+        for domain in lock_domains(&site.pci, &site.groups) {
+            let keys = Arc::new(domain.iter().map(|function| format!("function {function}")).collect());
+            locked.extend(domain.iter().map(|function| (*function, Arc::clone(&keys))));
+        }
+        Self { owned, locked }
+    }
+}
+
 /// One unit as it is now.
-fn unit(site: &Site, mdevs: &Mdevs, config: &Effective, resource: &Resource, offered: Offered) -> Unit {
+fn unit(site: &Site, sets: &Sets, mdevs: &Mdevs, config: &Effective, resource: &Resource, offered: Offered) -> Unit {
     let function = offered.function();
     let device = site.pci.get(function);
     let allowance = Allowance { resource: Some(resource), config };
@@ -121,7 +148,8 @@ fn unit(site: &Site, mdevs: &Mdevs, config: &Effective, resource: &Resource, off
         Offered::Mdev { .. } | Offered::Vgpu { .. } => (BTreeSet::new(), None),
         Offered::Vf { .. } if device.is_none() => (BTreeSet::new(), Some(format!("{function} is not made yet"))),
         _ => {
-            let guarded = Guarded::of(site, function, allowance);
+            let owned = sets.owned.get(&function).cloned().unwrap_or_default();
+            let guarded = Guarded::within(site, function, owned, allowance);
             (guarded.companions, guarded.refusals.into_iter().next())
         }
     };
@@ -140,12 +168,11 @@ fn unit(site: &Site, mdevs: &Mdevs, config: &Effective, resource: &Resource, off
         _ if group.is_none() => Some(format!("{function} is in no IOMMU group")),
         _ => None,
     });
-    let together = lock_domain(&site.pci, &site.groups, function);
     Unit {
         resource: resource.name.as_str().to_owned(),
         offered,
         companions,
-        domain: together.into_iter().chain([function]).map(|other| format!("function {other}")).collect(),
+        domain: sets.locked.get(&function).cloned().unwrap_or_default(),
         group,
         numa: device.and_then(|device| device.function.numa_node).and_then(|node| u16::try_from(node).ok()),
         root_complex: device.and_then(|device| device.place.as_ref()).map(|place| place.root_complex.clone()),

@@ -1,6 +1,5 @@
 //! What goes on side by side until the end.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -91,11 +90,9 @@ pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own:
 }
 
 /// Ready when the end has come.
-pub(super) fn over(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // Whoever would say so is gone: that is the end, too.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    }
+pub(super) async fn over(mut stopped: watch::Receiver<bool>) {
+    // Whoever would say so is gone: that is the end, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Asks kubelet, looks around, and gives back what is free.

@@ -181,10 +181,14 @@ impl Compiler<'_> {
                 u16::try_from(more).unwrap_or(MOST).saturating_add(u16::try_from(ours.count()).unwrap_or(MOST))
             }
         };
-        let mut all = Vec::new();
+        let (mut all, mut domain) = (Vec::new(), None);
         for index in 0..count.min(MOST) {
             let (owner, uuid) = mdev_uuid(resource, parent, index)?;
-            let request = self.made(resource, parent, owner, vec![mediated::make(wanted, parent, uuid)]);
+            let steps = vec![mediated::make(wanted, parent, uuid)];
+            let domain = domain.get_or_insert_with(|| self.made(resource, parent, owner.clone(), Vec::new()).domain);
+            let purpose = resource.name.as_str().to_owned();
+            let (devices, unit, domain) = (Vec::new(), Vec::new(), domain.clone());
+            let request = Request { owner, purpose, devices, unit, domain, steps };
             all.push((Offered::Mdev { parent, index, uuid }, Some(request)));
         }
         Ok(all)

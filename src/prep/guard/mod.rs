@@ -96,7 +96,16 @@ impl Unit {
     /// The unit of a function, and what stands in its way as far as reading alone can tell. Who has its files open, and what its disks
     /// bear, is asked right before something is done.
     pub fn of(site: &Site, primary: PciAddress, allowance: Allowance<'_>) -> Self {
-        let owned = crate::host::ownership_unit(&site.pci, &site.groups, primary);
+        Self::within(site, primary, crate::host::ownership_unit(&site.pci, &site.groups, primary), allowance)
+    }
+
+    /// The same, for somebody who asks for many and knows the ownership unit of each.
+    pub(crate) fn within(
+        site: &Site,
+        primary: PciAddress,
+        owned: BTreeSet<PciAddress>,
+        allowance: Allowance<'_>,
+    ) -> Self {
         let mut unit = Self { primary, companions: BTreeSet::new(), owned, refusals: Vec::new() };
         unit.refusals = class::own(site, primary, allowance);
         unit.refusals.extend(class::isolation(site, primary));

@@ -1,0 +1,96 @@
+//! What is in the way, and that it is said.
+
+use std::os::unix::fs::symlink;
+
+use crate::GPU;
+use crate::model::Fault;
+use crate::rig::{GPUS, Rig, allocate, offers, only, prepare, settle};
+
+#[tokio::test]
+async fn a_device_that_hangs_is_not_offered_until_it_is_gone() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let before = rig.model.picture();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    rig.model.fault(&format!("sys/bus/pci/devices/{GPU}/driver/unbind"), Fault::Hang);
+    let error = prepare(&agent, GPUS, &id).await.unwrap_err();
+    assert!(error.reason.contains("driver/unbind has not returned"), "{error}");
+    settle(&agent);
+    assert!(!offers(&agent, GPUS)[0].healthy);
+    let unhealthy = agent.status().devices[&id.parse().unwrap()].unhealthy.clone().unwrap();
+    assert!(unhealthy.contains("hangs in the kernel"), "{unhealthy}");
+    let error = prepare(&agent, GPUS, &id).await.unwrap_err();
+    assert!(!error.reason.contains('\n'), "{error}");
+    rig.model.mend();
+    rig.hands.let_go();
+    agent.refresh().unwrap();
+    assert!(offers(&agent, GPUS)[0].healthy, "without a restart: {:?}", agent.status());
+    prepare(&agent, GPUS, &id).await.unwrap();
+    rig.pod_gone(&agent);
+    assert_eq!(rig.model.picture(), before);
+}
+
+#[tokio::test]
+async fn a_group_that_is_no_longer_the_promised_one() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    let root = rig.model.root();
+    std::fs::rename(root.path("sys/kernel/iommu_groups/1"), root.path("sys/kernel/iommu_groups/5")).unwrap();
+    for function in [GPU, crate::AUDIO] {
+        let link = root.path(format!("sys/bus/pci/devices/{function}/iommu_group"));
+        std::fs::remove_file(&link).unwrap();
+        symlink("../../../../kernel/iommu_groups/5", link).unwrap();
+    }
+    let writes = rig.model.writes();
+    let error = prepare(&agent, GPUS, &id).await.unwrap_err();
+    assert!(error.reason.contains("was promised as IOMMU group 1 and is in 5 now"), "{error}");
+    assert_eq!(rig.model.writes(), writes);
+    agent.refresh().unwrap();
+    assert_eq!(allocate(&agent, GPUS, &id).nodes[1].host_path, "/dev/vfio/5");
+}
+
+#[tokio::test]
+async fn a_namespace_that_may_not_have_it() {
+    let rig = Rig::new();
+    let some = "  - {name: example.com/gpu, selector: {class: \"1201\"}, companions: auto, namespaces: [labs]}\n";
+    let agent = rig.start_with(rig.hands.clone(), some);
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    let asks = async {
+        agent.look_wanted().await;
+        rig.pass(1);
+        agent.look(&rig.seen(&[&id]));
+    };
+    let (refused, ()) = tokio::join!(prepare(&agent, GPUS, &id), asks);
+    let reason = refused.unwrap_err().reason;
+    assert!(reason.contains("pods of namespace vms may not have example.com/gpu"), "{reason}");
+    let status = agent.status();
+    assert_eq!(status.refused[&id.parse().unwrap()].reason, reason);
+    assert_eq!(status.refusals[GPUS], 1);
+    assert_eq!(rig.model.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let before = rig.model.picture();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    rig.model.fault(&format!("sys/bus/pci/devices/{GPU}/driver/unbind"), Fault::Errno(nix::libc::EIO, u32::MAX));
+    for healthy in [true, true, false] {
+        prepare(&agent, GPUS, &id).await.unwrap_err();
+        rig.pass(20);
+        settle(&agent);
+        assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
+    }
+    rig.model.mend();
+    prepare(&agent, GPUS, &id).await.unwrap();
+    assert!(offers(&agent, GPUS)[0].healthy);
+    assert_eq!(agent.status().refused.len(), 0);
+    rig.pod_gone(&agent);
+    assert_eq!(rig.model.picture(), before);
+}
