@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bind::NODE;
+use crate::launcher::pod_cgroup;
 use crate::vm::{Job, Output, Vm};
 
 /// How long a node may take for what it does by itself: confirmations of a pod's end lie ten seconds apart.
@@ -51,6 +52,25 @@ impl Given {
             .iter()
             .map(|node| node["host"].as_str().unwrap().to_owned())
             .collect()
+    }
+}
+
+/// The sidecar of a pod.
+#[derive(Debug)]
+pub(crate) struct Sidecar<'vm> {
+    vm: &'vm Vm,
+    folder: String,
+    _job: Job<'vm>,
+}
+
+impl Sidecar<'_> {
+    /// OnDefineDomain: the domain that comes back, or why none does.
+    #[track_caller]
+    pub(crate) fn define(&self, vmi: &Value, domain: &str) -> Result<String, String> {
+        self.vm.put("vmi.json", vmi.to_string().as_bytes());
+        self.vm.put("kubevirt.xml", domain.as_bytes());
+        let output = self.vm.run(&format!("kubelet-double define {} /vt/vmi.json /vt/kubevirt.xml", self.folder));
+        if output.code == 0 { Ok(output.stdout) } else { Err(output.stdout) }
     }
 }
 
@@ -147,6 +167,21 @@ impl<'vm> Node<'vm> {
         self.until(&format!("the container of {uid} starts"), || {
             self.try_kubelet(&format!("prestart {uid} compute")).ok()
         });
+    }
+
+    /// A sidecar in a pod, as KubeVirt starts it: uid 107, its socket in the pod's volume.
+    #[track_caller]
+    pub(crate) fn sidecar(&self, uid: &str, options: &str) -> Sidecar<'vm> {
+        let folder =
+            format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/hook-sidecar-sockets/hook-sidecar-0");
+        let cgroup = pod_cgroup(uid).replace("/launcher", "/sidecar");
+        let job = self.vm.spawn(&format!(
+            "set -e; mkdir -p {folder} {cgroup}; chown -R 107:107 {folder}; echo $$ >{cgroup}/cgroup.procs
+             exec setpriv --reuid 107 --regid 107 --clear-groups env -i CONTAINER_NAME=hook-sidecar-0 \
+               /usr/local/bin/virt-tailor sidecar --socket-dir {folder} {options}"
+        ));
+        self.until("the sidecar serves", || (!self.vm.names(&folder).is_empty()).then_some(()));
+        Sidecar { vm: self.vm, folder, _job: job }
     }
 
     /// What `node status --json` says.
