@@ -6,7 +6,6 @@ use crate::bind::{by_address, looks};
 use crate::cluster::Node;
 use crate::device::{Device, Disk};
 use crate::launcher::{Launcher, Mode, kubevirt_domain};
-use crate::modules;
 use crate::vm::Vm;
 
 const POD: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
@@ -249,14 +248,4 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
     assert_eq!([looks(&vm, &disk), looks(&vm, &usb)], before);
     node.end_agent("TERM");
     assert_eq!(vm.run("virt-tailor node status").ok(), "nothing on this node is changed");
-}
-
-/// From offer to a running domain and back, with the kernel's own sample of a mediated device.
-#[test]
-#[ignore = "needs QEMU, libvirt and a Debian kernel: tests/run"]
-fn a_mediated_device_is_offered_started_and_kept_for_the_next() {
-    modules::built();
-    let vm = Vm::builder().memory_mib(2048).boot();
-    vm.run("modprobe mtty").ok();
-    println!("{}", vm.run("find /sys/class/mdev_bus/ -maxdepth 1; readlink -f /sys/class/mdev_bus/mtty").stdout);
 }
