@@ -14,12 +14,15 @@
 //! remove UID                                  the pod is gone
 //! stop | start | restart                      kubelet is killed, starts, both
 //! ```
+//!
+//! `kubelet-double define FOLDER VMI DOMAIN` is what virt-launcher asks of the sidecar whose socket is in a folder; prints the domain.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 #![allow(clippy::print_stdout, reason = "what it is for")]
 #![allow(unreachable_pub, missing_docs, dead_code, reason = "shared with the tests")]
 
 mod double;
+mod launcher;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -40,6 +43,21 @@ const CONTROL: &str = "kubelet-double.sock";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, folder, vmi, domain] = arguments.as_slice()
+        && command == "define"
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return match runtime.block_on(launcher::define(folder.as_ref(), vmi.as_ref(), domain.as_ref())) {
+            Ok(domain) => {
+                std::io::stdout().write_all(&domain).unwrap();
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                println!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let [root, command @ ..] = arguments.as_slice() else {
         println!("kubelet-double ROOT serve|COMMAND ...");
         return ExitCode::from(2);
