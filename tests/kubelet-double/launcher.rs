@@ -11,7 +11,7 @@ use virt_tailor::kubevirt::proto::v1alpha3::{OnDefineDomainParams, callbacks_cli
 /// Calls OnDefineDomain: the domain that comes back, or the status as virt-launcher words it.
 pub async fn define(folder: &Path, vmi: &Path, domain: &Path) -> Result<Vec<u8>, String> {
     let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    let params = OnDefineDomainParams { domain_xml: read(domain)?, vmi: read(vmi)? };
+    let params = OnDefineDomainParams { domain_xml: read(domain)?.into(), vmi: read(vmi)?.into() };
     let socket = socket_in(folder)?;
     let connector = tower::service_fn(move |_| {
         let socket = socket.clone();

@@ -40,11 +40,11 @@ fn chosen(places: &[Place], undo: bool, seen: &mut BTreeSet<(bool, String)>) -> 
         let of_kind = || places.iter().filter(|other| other.step == place.step);
         let mut at = |what: &str| tried.extend(of_kind().find(|other| other.at == what));
         // In turns, and the other way round in an undo. What is not about one step is where the plan begins and ends.
-        match (&*place.step, (seen.len() % 2 == 0) != undo) {
+        match (&*place.step, seen.len().is_multiple_of(2) != undo) {
             ("plan", _) => {
                 at("before it is written down");
                 at("after it is written down");
-                tried.extend(of_kind().last());
+                tried.extend(of_kind().next_back());
             }
             (_, true) if of_kind().any(|other| other.at == AFTER) => at(AFTER),
             _ => at("after it is written down"),
