@@ -74,8 +74,16 @@ async fn a_flood_of_large_messages_stays_within_the_container_and_hurts_nobody()
     println!("during: {} KiB, slowest Info and OnDefineDomain: {slowest:?}", sidecar.peak());
     // KubeVirt gives a connection two seconds, Info one, and a start twenty; some is for a test build on a busy machine.
     assert!(slowest[0] < Duration::from_secs(5) && slowest[1] < Duration::from_secs(18), "{slowest:?}");
-    // A large one has to wait for what the flood holds, and comes through.
-    let answer = sidecar.define(large(2 << 20), asking()).await.unwrap();
+    // A large one has to wait for what the flood holds, perhaps longer than a call may: KubeVirt asks again, and it comes through.
+    let mut asked = 0;
+    let answer = loop {
+        match sidecar.define(large(2 << 20), asking()).await {
+            Ok(answer) => break answer,
+            Err(status) => assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}"),
+        }
+        asked += 1;
+        assert!(asked < 6, "nothing comes through");
+    };
     assert!(String::from_utf8(answer).unwrap().contains("<iommu"));
     let peak = sidecar.peak();
     println!("before {before}, with a large document {peak} KiB");
