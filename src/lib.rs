@@ -33,7 +33,7 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve`, `kubelet`, `link` and `commands`.
+//! tokio and tonic live in `kubevirt::serve`, `kubevirt::node`, `kubelet`, `link` and `commands`.
 
 pub mod agent;
 pub mod base;
