@@ -23,12 +23,14 @@ Examples:
   virt-tailor check --domain domain.xml --profile ./my-profile.yaml
   virt-tailor rehearse --vmi vm.yaml --domain domain.xml --profile gpu-workstation
   virt-tailor node inspect
+  virt-tailor import machineconfigs/ -o imported/
   virt-tailor schema domain-profile > domain-profile.schema.json
 
 Exit codes:
    0  done
   64  the request is wrong in itself (options, profile, annotation, VM)
-  65  the input is no libvirt domain, or one that cannot take what is asked
+  65  the input is no libvirt domain, or one that cannot take what is asked; or files
+      that cannot be imported
   66  a file cannot be read or written
   69  something on the node stands in the way, and nothing was changed; or a program
       that we need does not answer
@@ -74,6 +76,13 @@ pub enum Command {
     /// Runs on every node, as root. Binds a device when its VM starts and gives it back when the VM has gone; follows its configuration
     /// while it runs. Ending it undoes nothing: the next one takes over. Logs are JSON on standard error.
     Agent(agent::Agent),
+    /// Turn what a node does at boot into a NodeConfig, DomainProfiles and a report
+    ///
+    /// Reads MachineConfig, Ignition, Butane, PerformanceProfile, Tuned, KMM Module, KubeletConfig, SriovNetworkNodePolicy, KubeVirt's
+    /// permittedHostDevices, modprobe.d, modules-load.d, udev rules, GRUB defaults, kernel command lines, systemd units and the scripts
+    /// they run. The report says of every action what does it per VM now, why it must stay at boot, or that it never worked; what is not
+    /// understood is listed with its place. Without -o everything goes to standard output, the report as comments.
+    Import(Import),
     /// Print the JSON Schema of a document that people write
     Schema {
         /// Which document.
@@ -198,6 +207,9 @@ pub struct Sidecar {
     /// What happens when a domain cannot be fitted
     #[arg(long, value_enum, default_value_t = OnError::Fail)]
     pub on_error: OnError,
+    /// When the node's agent is asked and waited for
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Agent::Auto)]
+    pub agent: Agent,
     /// Offer PreCloudInitIso as well: for VMs that have cloud-init, as KubeVirt's virt-launcher crashes without
     #[arg(long)]
     pub cloud_init: bool,
@@ -212,6 +224,51 @@ pub struct Sidecar {
     pub verbose: bool,
 }
 
+/// `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files, and folders, which are read in the order of names; - is standard input
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Write node-config.yaml, profiles/NAME.yaml and report.txt into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// What the NodeConfig is called, and what names of profiles begin with
+    #[arg(long, value_name = "NAME", default_value = "imported")]
+    pub name: DocumentName,
+    /// Fail if anything is not understood, and write nothing
+    #[arg(long)]
+    pub strict: bool,
+    /// This is the node that the files are for: compare with what it really has
+    #[arg(long)]
+    pub check_node: bool,
+    /// The root of that node: / on the node itself, or a captured tree
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "check_node")]
+    pub host_root: PathBuf,
+    /// Its name in Kubernetes [default: the host's name]
+    #[arg(long, value_name = "NAME", requires = "check_node")]
+    pub node_name: Option<String>,
+}
+
+/// A name that a document of ours may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentName(String);
+
+impl DocumentName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for DocumentName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        crate::config::document_name(text).map(|()| Self(text.to_owned()))
+    }
+}
+
 /// What happens when a domain cannot be fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
@@ -219,6 +276,17 @@ pub enum OnError {
     Fail,
     /// The VM starts with the domain as it is, and the log says why
     Keep,
+}
+
+/// When a sidecar asks the node's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Agent {
+    /// If the VM needs it: for node profiles, for memory that only it lets QEMU lock
+    Auto,
+    /// Never; what only it can do is not done, and the log says so
+    Off,
+    /// Always: no VM starts on a node without an agent
+    Required,
 }
 
 /// How libvirt runs.

@@ -10,6 +10,7 @@
 //! | [`config`] | what people write: DomainProfiles and annotations, merged and validated; an admin's NodeConfig |
 //! | [`quirks`] | what is known about devices: a table of match, reason, source and edits |
 //! | [`domain`] | the libvirt domain: one file per subject, the checks, and the mutation pipeline |
+//! | [`import`] | what a node does at boot (MachineConfigs, modprobe.d, units, kernel arguments …) to our documents and a report |
 //! | [`prep`] | changing a node for a VM and putting it back: steps, guards, journal, engine |
 //! | [`kubelet`] | kubelet's protocols: the device plugin of a resource, its registration, and who holds which device |
 //! | [`link`] | the stream between sidecar and agent, both ends |
@@ -32,7 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `xml`, `config`, `quirks` and `domain` are pure: bytes and values in, bytes and values out.
+//! `xml`, `config`, `quirks`, `domain` and `import` are pure: bytes and values in, bytes and values out.
 //! tokio and tonic live in `kubevirt::serve`, `kubevirt::node`, `kubelet`, `link` and `commands`.
 
 pub mod agent;
@@ -42,6 +43,7 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod host;
+pub mod import;
 pub mod kubelet;
 pub mod kubevirt;
 pub mod link;

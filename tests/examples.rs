@@ -4,6 +4,8 @@
 
 #[path = "examples/cel.rs"]
 mod cel;
+#[path = "examples/cluster.rs"]
+mod cluster;
 #[path = "examples/files.rs"]
 mod files;
 #[path = "examples/kinds.rs"]

@@ -19,12 +19,13 @@ use rig::{LONG, PROGRAM, connect, define, entries, info, outcome, vmi, within};
 use tempfile::TempDir;
 
 /// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB;
-/// today it is 2.8.
+/// today it is 4.5.
 const MAX_PULLED: u64 = 6_000_000;
 
-/// What a node keeps on its disk: the layer unpacked, which is the binary: 5.8 MB before the node engine, with its netlink, D-Bus and
-/// decompressors, came to live in it. Beyond this one should know what it grew by.
-const MAX_UNPACKED: u64 = 12_000_000;
+/// What a node keeps on its disk: the layer unpacked, which is the binary. Today it is 9.3 MB, as the node's preparation lives in it: a
+/// megabyte and a half of code of its own and of netlink, D-Bus and decompressors, and what goes with code (generic code of its types,
+/// tables for unwinding). No single thing stands out. Beyond this one should know what it grew by.
+const MAX_UNPACKED: u64 = 11_000_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {

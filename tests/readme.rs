@@ -6,6 +6,8 @@
 mod commands;
 #[path = "readme/messages.rs"]
 mod messages;
+#[path = "readme/node.rs"]
+mod node;
 #[path = "readme/pages.rs"]
 mod pages;
 #[allow(dead_code, reason = "the sidecar's own tests need more of it")]

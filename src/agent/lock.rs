@@ -120,4 +120,45 @@ mod tests {
         let error = set(&root, "1f2e3d4c-0a1b-4c5d-8e9f-001122334455", process, Some(1), Some(1)).unwrap_err();
         assert!(error.ends_with("is another one now"), "{error}");
     }
+
+    /// Whoever sets it again, it is raised again; what is more stays.
+    #[test]
+    fn a_level_is_held() {
+        use std::os::unix::fs::symlink;
+        const UID: &str = "1f2e3d4c-0a1b-4c5d-8e9f-001122334455";
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let tree = tempfile::tempdir().unwrap();
+        let folder = tree.path().join(format!("proc/{}", child.id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // The process itself, in a pod.
+        for file in ["stat", "limits"] {
+            symlink(format!("/proc/{}/{file}", child.id()), folder.join(file)).unwrap();
+        }
+        std::fs::write(folder.join("cgroup"), format!("0::/kubepods/pod{UID}/x\n")).unwrap();
+        let root = Root::new(tree.path());
+        let process = ProcessId::of(&root, child.id()).unwrap();
+        let found = VmProcesses { libvirt: Some(Found { process, cgroup: String::new() }), qemu: None };
+        let own = rustix::process::getrlimit(Resource::Memlock);
+        let low = || {
+            let limit = Rlimit { current: Some(65_536), maximum: own.maximum };
+            prlimit(Some(pid), Resource::Memlock, limit).unwrap();
+        };
+        let level = |bytes| hold(&root, UID, &found, Memlock::Size(ByteSize::bytes(bytes)));
+        for _ in 0..2 {
+            low();
+            assert_eq!(level(131_072), Ok(Held::Raised));
+            assert_eq!(level(131_072), Ok(Held::As));
+        }
+        assert_eq!(level(4096), Ok(Held::As), "never lowered");
+        let limits = std::fs::read_to_string(folder.join("limits")).unwrap();
+        assert!(
+            limits.lines().any(|line| line.starts_with("Max locked memory") && line.contains(" 131072 ")),
+            "{limits}"
+        );
+        let gone = VmProcesses::default();
+        assert_eq!(hold(&root, UID, &gone, Memlock::Unlimited), Ok(Held::Nobody));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -39,7 +39,11 @@ where
             return Err(inventory.problems);
         }
         self.desk().config = config;
-        self.refresh().map_err(|why| vec![why])
+        // It is in force: that the node cannot be read just now is for the next look at it.
+        if let Err(reason) = self.refresh() {
+            tracing::error!(reason, "the node cannot be looked at");
+        }
+        Ok(())
     }
 
     /// Looks at the node again: makes what its resources make, and publishes what can be given.
@@ -154,6 +158,11 @@ where
         for problem in &inventory.problems {
             if !desk.inventory.problems.contains(problem) {
                 tracing::error!(problem, "the configuration does not fit this node");
+            }
+        }
+        for why in &inventory.missing {
+            if !desk.inventory.missing.contains(why) {
+                tracing::warn!(why, "there is nothing of a resource");
             }
         }
         desk.inventory = inventory;

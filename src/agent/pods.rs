@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::host::CpuSet;
 use crate::host::{Owner, Root, owner};
 use crate::prep::PodPlace;
 use crate::prep::hand::ProcessId;
-use crate::prep::steps::CpuSet;
 
 use super::tenancy::{PodName, PodUid};
 

@@ -93,7 +93,7 @@ where
             refused: desk.refusals.all().clone(),
             refusals: desk.refusals.counts().clone(),
             unmade: desk.unmade.clone(),
-            problems: desk.inventory.problems.clone(),
+            problems: desk.inventory.problems.iter().chain(&desk.inventory.missing).cloned().collect(),
             tasks: desk.tasks.iter().map(|(owner, one)| (owner.clone(), task(one))).collect(),
         }
     }

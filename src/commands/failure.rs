@@ -105,6 +105,15 @@ pub enum Failure {
     /// The journal cannot be opened.
     #[error("{}", chain(.0))]
     Journal(#[from] JournalError),
+    /// Files to import are not what they seem.
+    #[error("{}", listed("these files cannot be imported", .0))]
+    NotImported(Vec<String>),
+    /// With `--strict`: what is not understood.
+    #[error("{}", listed("not all of it is understood", .0))]
+    NotUnderstood(Vec<String>),
+    /// We made documents that we would not read ourselves.
+    #[error("this is a mistake of ours, please report it: what was made of these files is not valid: {0}")]
+    ImportBug(Problems),
     /// We produced something that we would not read ourselves.
     #[error("this is a mistake of ours, please report it: the new domain is malformed: {0}")]
     Bug(DomainError),
@@ -137,6 +146,7 @@ impl Failure {
             | Self::NotText { .. }
             | Self::Shim(_) => Self::USAGE,
             Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
+            Self::NotImported(_) | Self::NotUnderstood(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
             Self::NodeRefused(_) => Self::UNAVAILABLE,
             Self::Node(_) => Self::FAILED,
@@ -144,7 +154,7 @@ impl Failure {
             Self::Journal(_) => Self::INPUT,
             Self::Hook(error) => of_hook(error),
             Self::Rehearsal(trouble) => trouble.code(),
-            Self::Bug(_) => Self::BUG,
+            Self::Bug(_) | Self::ImportBug(_) => Self::BUG,
         }
     }
 
@@ -170,6 +180,7 @@ fn of_hook(error: &HookError) -> u8 {
         HookError::Refused(_) | HookError::TooLong { .. } | HookError::CloudInit(_) => Failure::DATA,
         HookError::NoVmi | HookError::VmiNotText { .. } | HookError::Vmi(_) => Failure::USAGE,
         HookError::Request(_) | HookError::NotServed { .. } => Failure::USAGE,
+        HookError::Agent { .. } => Failure::UNAVAILABLE,
         HookError::Bug(_) => Failure::BUG,
     }
 }

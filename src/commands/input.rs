@@ -121,7 +121,7 @@ pub(super) fn profiles(dir: Option<&Path>) -> Result<Profiles, Failure> {
 
 /// The bytes of a regular file, or of one that a link leads to, as in the folder of a ConfigMap. Anything else would keep us waiting: a
 /// pipe for whoever writes into it, a device for ever.
-fn regular(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn regular(path: &Path) -> io::Result<Vec<u8>> {
     // Without this flag opening a pipe waits, and nothing ends a process that waits there.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -136,7 +136,7 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes(path)?).map_err(|_| Failure::NotText { path: path.to_owned() })
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut out = Vec::new();
     let read = if path == Path::new("-") {
         io::stdin().lock().take(MAX_INPUT).read_to_end(&mut out)

@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod failure;
 mod generate;
+mod import;
 mod input;
 mod mutate;
 mod node;
@@ -30,6 +31,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Agent(args) => agent::run(args),
         Command::Node(args) => node::run(args),
+        Command::Import(args) => import::run(args),
         Command::Schema { document } => generate::schema(*document),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man => generate::man(),

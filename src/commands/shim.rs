@@ -43,7 +43,7 @@ impl Shim {
         let vmi = self.needed("--vmi", given.vmi)?;
         match self {
             Self::OnDefineDomain => {
-                let reply = hook.define(&self.needed("--domain", given.domain)?, &vmi);
+                let reply = hook.define(&self.needed("--domain", given.domain)?, &vmi, false);
                 let outcome = reply.answer?;
                 for change in &outcome.changes {
                     tell(format_args!("changed {}: {} ({})", change.what, change.why, change.from));

@@ -6,6 +6,7 @@ use crate::cli::{self, HookLibvirt, Sidecar};
 use crate::domain::LibvirtMode;
 use crate::kubevirt::hook::{Hook, OnError, Options};
 use crate::kubevirt::serve::{self, Places};
+use crate::link::desk::Policy;
 
 use super::{Failure, input};
 
@@ -21,7 +22,12 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
     for problem in hook.dormant_problems() {
         tracing::warn!(problem, "a profile that can be named is wrong");
     }
-    Ok(sidecar.serve(hook, &places(args))?)
+    let agent = match args.agent {
+        cli::Agent::Auto => Policy::Auto,
+        cli::Agent::Off => Policy::Off,
+        cli::Agent::Required => Policy::Required,
+    };
+    Ok(sidecar.serve(hook, &places(args), agent)?)
 }
 
 /// Reads and checks everything that was asked, before anything can be called.

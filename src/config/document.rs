@@ -114,6 +114,11 @@ pub fn is_profile_name(name: &str) -> bool {
     profile_name(name).is_ok()
 }
 
+/// Checks the form of the name of any document, which is that of a profile's.
+pub fn document_name(name: &str) -> Result<(), String> {
+    name_of(name, "document")
+}
+
 fn name_of(name: &str, what: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')

@@ -12,10 +12,10 @@ mod resolve;
 mod scalars;
 mod schema;
 mod spec;
-mod tree;
+pub(crate) mod tree;
 
 pub use builtin::{BUILT_IN, ProfileText, Profiles};
-pub use document::{API_VERSION, KIND, is_profile_name};
+pub use document::{API_VERSION, KIND, document_name, is_profile_name};
 pub use origins::Origins;
 pub use problems::{Place, Problem, Problems, Source};
 pub use resolve::{FIELD_PREFIX, INLINE, NODE_PROFILES, PREFIX, PROFILES, ProfileArgument, Request, resolve, validate};

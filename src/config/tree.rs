@@ -18,9 +18,12 @@ const MAX_BYTES: usize = 1 << 20;
 /// How deep lists and maps may nest; a profile needs five.
 const MAX_DEPTH: usize = 32;
 
+/// Most documents of one text, where there may be several.
+const MAX_DOCUMENTS: usize = 1000;
+
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it begins.
     pub place: Place,
     /// What it is.
@@ -29,7 +32,7 @@ pub(super) struct Node {
 
 /// What a node is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing, `~` or `null`.
     Null,
     /// A single value.
@@ -42,7 +45,7 @@ pub(super) enum Value {
 
 /// A key of a map and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Where it begins.
     pub place: Place,
     /// Its text.
@@ -51,7 +54,7 @@ pub(super) struct Key {
 
 /// A single value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// As written, without quotes.
     pub text: String,
     /// What YAML takes it for.
@@ -60,7 +63,7 @@ pub(super) struct Scalar {
 
 /// What YAML takes a scalar for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum ScalarKind {
+pub(crate) enum ScalarKind {
     /// `true` or `false`, not quoted.
     Bool(bool),
     /// A whole number, not quoted, in any base.
@@ -73,7 +76,7 @@ pub(super) enum ScalarKind {
 
 impl Value {
     /// For messages: what was found, with its value if that is short.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".to_owned(),
             Self::Scalar(scalar) => quote(&scalar.text),
@@ -85,7 +88,7 @@ impl Value {
 
 impl Node {
     /// The value of a key, if this is a map that has it.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else {
             return None;
         };
@@ -94,7 +97,7 @@ impl Node {
 }
 
 /// A text in quotes, cut if it is long: what a person wrote may be anything.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     const SHOWN: usize = 60;
     if text.chars().count() > SHOWN {
         let start: String = text.chars().take(SHOWN).collect();
@@ -106,15 +109,35 @@ pub(super) fn quote(text: &str) -> String {
 
 /// Reads one YAML document. A syntax error, a duplicate key, a merge key, a second document or too much of anything is one problem
 /// that stands alone, with line and column.
-pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> {
-    if text.len() > MAX_BYTES {
-        let message = format!("{} bytes are too many: at most {MAX_BYTES} are read", text.len());
-        return Err(Problems::one(Place::whole(source), message));
+pub(crate) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> {
+    fits(source, text)?;
+    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options(2))
+        .map(|raw| node(source, text, raw))
+        .map_err(|error| problem(source, &error))
+}
+
+/// Reads all YAML documents of a text, by the same rules; empty ones are left out.
+pub(crate) fn documents(source: &Arc<Source>, text: &str) -> Result<Vec<Node>, Problems> {
+    fits(source, text)?;
+    let raw = serde_saphyr::from_multiple_with_options::<Spanned<Raw>>(text, options(MAX_DOCUMENTS))
+        .map_err(|error| problem(source, &error))?;
+    let nodes = raw.into_iter().map(|raw| node(source, text, raw));
+    Ok(nodes.filter(|node| node.value != Value::Null).collect())
+}
+
+fn fits(source: &Arc<Source>, text: &str) -> Result<(), Problems> {
+    if text.len() <= MAX_BYTES {
+        return Ok(());
     }
-    let options = serde_saphyr::options! {
+    let message = format!("{} bytes are too many: at most {MAX_BYTES} are read", text.len());
+    Err(Problems::one(Place::whole(source), message))
+}
+
+fn options(max_documents: usize) -> serde_saphyr::Options {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
-            max_documents: 2,
+            max_documents: max_documents,
             max_nodes: 50_000,
         },
         alias_limits: serde_saphyr::alias_limits! {
@@ -126,15 +149,12 @@ pub(super) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problems> 
         strict_booleans: true,
         ignore_binary_tag_for_string: true,
         with_snippet: false,
-    };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => Ok(node(source, text, raw)),
-        Err(error) => {
-            let place =
-                error.location().map_or_else(|| Place::whole(source), |at| Place::at(source, at.line(), at.column()));
-            Err(Problems::one(place, syntax_message(&error)))
-        }
     }
+}
+
+fn problem(source: &Arc<Source>, error: &serde_saphyr::Error) -> Problems {
+    let place = error.location().map_or_else(|| Place::whole(source), |at| Place::at(source, at.line(), at.column()));
+    Problems::one(place, syntax_message(error))
 }
 
 /// The parser's words without the place, which stands in front of the message.

@@ -93,6 +93,34 @@ fn hard_limit(editor: &mut Editor<'_>, wanted: AutoOffSize, request: &Request<'_
     editor.set_text(element, &kib.to_string(), &why);
 }
 
+/// How much memory must be allowed to be locked for a domain that is fitted, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockNeed {
+    /// What the profile asks for and KubeVirt does not grant in all its versions; `Some(None)` is without limit.
+    pub asked: Option<Option<u64>>,
+    /// What its VFIO devices need, by libvirt's formula.
+    pub of_devices: Option<u64>,
+}
+
+/// What must be allowed to be locked, in session mode, where nobody but the agent can deliver it.
+///
+/// Every KubeVirt grants a VM with VFIO devices its memory once and more than 1 GiB beyond (1.8.3: once for each device that the VMI
+/// requests; later: without limit). So `auto` needs more only for several devices behind a vIOMMU.
+pub fn lock_need(doc: &Document, memory: &Memory) -> LockNeed {
+    let need = needed(doc).filter(|_| vfio_count(doc) > 0);
+    let several = iommus(doc).next().is_some() && vfio_count(doc) > 1;
+    let limit = match memory.hard_limit {
+        Some(AutoOffSize::Size(size)) => Some(size.as_bytes()),
+        Some(AutoOffSize::Auto) if several => need.as_ref().map(|(need, _)| *need),
+        _ => None,
+    };
+    // libvirt 11.3, qemuDomainGetMemLockLimitBytes: locked memory is without limit unless there is a hard limit, and <memtune> is what
+    // cannot be written here.
+    let is_locked = memory.locked.is_some_and(|locked| locked.is_on());
+    let asked = if is_locked { Some(None) } else { limit.map(Some) };
+    LockNeed { asked, of_devices: need.map(|(need, _)| need) }
+}
+
 /// libvirt's own formula for locked memory (libvirt 11.3, qemuDomainGetMemLockLimitBytes), with the memory the guest may grow to: bytes and how they came about.
 fn needed(doc: &Document) -> Option<(u64, String)> {
     let devices = vfio_count(doc);

@@ -22,6 +22,7 @@ mod units;
 
 pub use change::{Change, Outcome, Refusal};
 pub use check::{Finding, check};
+pub use memory::{LockNeed, lock_need};
 pub use mutate::{Domain, DomainError, mutate};
 pub use request::{LibvirtMode, Request, RequestedDevice, VmFacts};
 

@@ -51,7 +51,7 @@ mod vfio;
 mod virtio;
 
 pub use acpi::AcpiTables;
-pub use cpuset::CpuSet;
+pub use cpuset::{CpuSet, CpuSetError};
 pub use device::{DevT, DeviceNode, NodeKind};
 pub use display::{Console, Display, Parent, VtConsole, VtKind};
 pub use error::HostError;

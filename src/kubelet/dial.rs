@@ -87,11 +87,7 @@ pub(super) async fn call<T, F: Future<Output = Result<Response<T>, Status>>>(
         let connection = Connection::open(socket).await?;
         // kubelet is content with any name; a path of a socket, the default of some, is none.
         let answer = make(connection, Uri::from_static("http://localhost")).await;
-        answer.map(Response::into_inner).map_err(|status| KubeletError::Refused {
-            socket: socket.to_owned(),
-            call,
-            status: Box::new(status),
-        })
+        answer.map(Response::into_inner).map_err(|status| KubeletError::of(status, socket, call))
     };
     let silent = |_| KubeletError::Silent { socket: socket.to_owned(), call, within };
     timeout(within, whole).await.map_err(silent)?

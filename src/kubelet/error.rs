@@ -1,7 +1,8 @@
 //! Why a call to kubelet brought nothing. One line each.
 
+use std::error::Error as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tonic::Status;
@@ -25,6 +26,16 @@ pub enum KubeletError {
     Foreign {
         /// Where.
         socket: PathBuf,
+    },
+    /// The connection ended before an answer: kubelet has ended too, or it is not kubelet.
+    #[error("the connection to kubelet at {} broke before {call} was answered: {}", socket.display(), shown(cause))]
+    Broken {
+        /// Where.
+        socket: PathBuf,
+        /// What.
+        call: &'static str,
+        /// In the transport's words.
+        cause: String,
     },
     /// No answer in time.
     #[error("kubelet has not answered {call} at {} within {} s", socket.display(), within.as_secs_f32())]
@@ -56,4 +67,19 @@ pub enum KubeletError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl KubeletError {
+    /// What a status means: kubelet's own, or the transport's, which has a cause.
+    pub(super) fn of(status: Status, socket: &Path, call: &'static str) -> Self {
+        let socket = socket.to_owned();
+        let mut cause = status.source();
+        while let Some(deeper) = cause.and_then(|error| error.source()) {
+            cause = Some(deeper);
+        }
+        match cause.map(ToString::to_string) {
+            Some(cause) => Self::Broken { socket, call, cause },
+            None => Self::Refused { socket, call, status: Box::new(status) },
+        }
+    }
 }

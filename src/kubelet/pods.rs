@@ -17,7 +17,7 @@ use super::proto::pods::pods_client::PodsClient;
 /// kubelet answers from memory.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// kubelet's own limit for this API (`pkg/kubelet/apis/podresources/client.go` takes 16 MiB).
+/// What Kubernetes's own tests take from this API (`test/e2e_node/util.go`, `defaultPodResourcesMaxSize`); kubelet itself has no limit.
 const LONGEST: usize = 16 << 20;
 
 /// One pod, with all of its spec and status; an object in etcd is at most 1.5 MiB.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Devices;
 use super::error::KubeletError;
@@ -42,11 +42,13 @@ pub async fn serve_resource_at<D: Devices>(
 ) {
     let mut stop = pin!(stop);
     let streams = Streams::default();
+    let _end = EndStreams(&streams);
     let plugin = Arc::new(Plugin::new(devices, streams.clone(), times.patience));
     let mut watch = Watch::new(folder, times.rescan);
     let mut backoff = Backoff::new(times.quiet, times.longest);
     let mut told = Told::default();
     let name = file_name(resource);
+    let mut again = false;
     loop {
         let started = place(folder, &name).map_err(|error| error.to_string()).and_then(|placed| {
             Listening::start(placed, &plugin).map_err(|error| format!("cannot serve {name}: {error}"))
@@ -55,10 +57,10 @@ pub async fn serve_resource_at<D: Devices>(
             Ok(listening) => listening,
             Err(reason) => {
                 told.failed(resource, &reason);
-                let again = Instant::now() + backoff.pause();
+                let next = Instant::now() + backoff.pause();
                 tokio::select! {
                     () = &mut stop => return,
-                    () = sleep_until(again) => {}
+                    () = sleep_until(next) => {}
                     _ = watch.changed(KUBELET) => {}
                 }
                 continue;
@@ -66,15 +68,28 @@ pub async fn serve_resource_at<D: Devices>(
         };
         backoff.reset();
         tracing::info!(resource, socket = %listening.placed().path().display(), "serving");
-        let presence = Presence::new(folder, resource, &name, &times, listening.placed().replaced, streams.count());
+        // Somebody else, or we, may have been known to kubelet at this very socket a moment ago.
+        let was_here = std::mem::replace(&mut again, true) || listening.placed().replaced;
+        let presence = Presence::new(folder, resource, &name, &times, was_here, streams.count());
         let stopped = presence.keep(&listening, &streams, &mut watch, &mut told, stop.as_mut()).await;
         // First the streams: calls under way may end in peace, but a list never ends by itself.
         streams.end_all();
-        listening.end(if stopped { times.drain } else { Duration::ZERO }).await;
         if stopped {
+            // Whoever serves the same resource next registers when kubelet has noticed the end of this.
+            tokio::join!(listening.end(times.drain), sleep(times.settle));
             return;
         }
+        listening.end(Duration::ZERO).await;
         tracing::info!(resource, "our socket has gone; listening again");
+    }
+}
+
+/// Ends the lists with whoever serves them, even if that is dropped half-way.
+struct EndStreams<'a>(&'a Streams);
+
+impl Drop for EndStreams<'_> {
+    fn drop(&mut self) {
+        self.0.end_all();
     }
 }
 
@@ -125,12 +140,12 @@ impl<'a> Presence<'a> {
         resource: &'a str,
         name: &'a str,
         times: &'a Times,
-        replaced: bool,
+        was_here: bool,
         streams: watch::Receiver<usize>,
     ) -> Self {
         let kubelet = folder.join(KUBELET);
-        // kubelet may not have noticed the end of the process whose socket was here.
-        let pause = if replaced { times.settle } else { Duration::ZERO };
+        // kubelet may not have noticed that end.
+        let pause = if was_here { times.settle } else { Duration::ZERO };
         Self {
             folder,
             resource,
@@ -171,8 +186,8 @@ impl<'a> Presence<'a> {
                 () = &mut stop => return true,
                 outcome = finished(&mut self.attempt) => self.answered(outcome, told),
                 _ = self.streams.changed() => self.streams_changed(),
-                made = watch.changed(KUBELET) => if made {
-                    // Whatever it looks like, it is another one.
+                made = watch.changed(KUBELET) => if made && self.seen.is_some_and(|seen| !seen.is_certain()) {
+                    // It may look the same, and is another one.
                     self.seen = None;
                 },
                 () = moment(due) => {}
@@ -190,7 +205,9 @@ impl<'a> Presence<'a> {
         // An answer of the former kubelet is worth nothing.
         self.attempt = None;
         self.due = None;
-        if found.is_some() {
+        if found.is_none() {
+            tracing::info!(resource = self.resource, "kubelet's socket has gone; waiting for it");
+        } else {
             self.refused.reset();
             self.quiet.reset();
             // What the former kubelet still reads has to end before the new registration, not after it.

@@ -118,6 +118,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Whether an equal one is the same for certain: some file systems know no time of birth.
+    pub(super) fn is_certain(&self) -> bool {
+        self.born.is_some()
+    }
+
     /// Of what is at a path, if something is.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;

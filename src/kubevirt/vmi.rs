@@ -26,6 +26,8 @@ pub struct VmView {
     pub annotations: BTreeMap<String, String>,
     /// Host devices in the order of KubeVirt's XML: generic ones, GPUs, SR-IOV interfaces (KubeVirt 1.9, pkg/virt-launcher/virtwrap/device/hostdevice).
     pub host_devices: Vec<RequestedDevice>,
+    /// `status.nodeName`: where it is to run, as far as that is known.
+    pub node: Option<String>,
     /// `domain.rebootPolicy` is `Terminate`: KubeVirt ends the VM when its guest reboots.
     pub ends_at_reboot: bool,
 }
@@ -115,10 +117,10 @@ impl VmView {
             return Err(VmiError::TooLong { bytes: text.len() });
         }
         let error = match serde_json::from_str::<Received>(text) {
-            Ok(Received { kind, api_version, metadata, spec }) => {
+            Ok(Received { kind, api_version, metadata, spec, status }) => {
                 let kind = KindOnly { kind, api_version };
                 return match kind.is_vmi_or_nothing() {
-                    true => Ok(view(&metadata, &metadata, &spec)),
+                    true => Ok(VmView { node: status.and_then(Status::node), ..view(&metadata, &metadata, &spec) }),
                     false => Err(VmiError::OtherKind { found: kind.describe() }),
                 };
             }
@@ -184,6 +186,7 @@ fn view(named: &Metadata, annotated: &Metadata, spec: &Spec) -> VmView {
         namespace: named.namespace.clone().unwrap_or_default(),
         annotations: annotated.annotations.clone().unwrap_or_default(),
         host_devices,
+        node: None,
         ends_at_reboot: spec.domain.reboot_policy.as_deref() == Some("Terminate"),
     }
 }
@@ -257,6 +260,19 @@ struct Received {
     metadata: Metadata,
     #[serde(default)]
     spec: Spec,
+    status: Option<Status>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    node_name: Option<String>,
+}
+
+impl Status {
+    fn node(self) -> Option<String> {
+        self.node_name.filter(|name| !name.is_empty())
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -30,6 +30,10 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// After how long the agent is asked again how far it is: soon at first, then no faster than it reads (see `dial`).
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(1000)];
 
+/// How long a call waits for an agent that could make things better and is not needed: it finds a sidecar's socket long before KubeVirt
+/// calls.
+pub const COURTESY: Duration = Duration::from_millis(500);
+
 /// The gRPC path of the service, up to its methods.
 pub const SERVICE: &str = "/virt_tailor.link.v1.Link/";
 
@@ -130,11 +134,27 @@ impl Desk {
             Policy::Auto if errand.is_empty() => return Ok(Confirmed::default()),
             Policy::Auto | Policy::Required => {}
         }
+        if self.state.policy == Policy::Auto && errand.is_optional() {
+            return Ok(self.offered(errand).await);
+        }
         let mut last = NotYet::no_agent(errand, self.state.policy);
         match timeout(PATIENCE, self.confirmed(errand, &mut last)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(last),
         }
+    }
+
+    /// What an agent confirms of what a VM can do without; nothing if there is none.
+    async fn offered(&self, errand: &Errand) -> Confirmed {
+        if timeout(COURTESY, self.linked()).await.is_err() {
+            return Confirmed::default();
+        }
+        let mut last = NotYet::silent(errand.node.clone());
+        let outcome = timeout(PATIENCE - COURTESY, self.confirmed(errand, &mut last)).await.unwrap_or(Err(last));
+        outcome.unwrap_or_else(|why| {
+            tracing::warn!(reason = %why, "the VM starts without what the agent could do");
+            Confirmed::default()
+        })
     }
 
     async fn confirmed(&self, errand: &Errand, last: &mut NotYet) -> Result<Confirmed, NotYet> {

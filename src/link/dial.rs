@@ -78,13 +78,26 @@ pub enum End {
     Panic,
 }
 
+impl End {
+    /// With its causes, for the transport's own words are "http2 error".
+    fn broken(error: &dyn std::error::Error) -> Self {
+        let mut line = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            line.push_str(": ");
+            line.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::Broken(text(&line))
+    }
+}
+
 /// Serves one pod's link to its end.
 pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &Arc<E>, node: &str) -> End {
-    let broken = |error: &dyn std::fmt::Display| End::Broken(text(&error.to_string()));
     let meter = Meter::default();
     let stream = match stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) {
         Ok(stream) => TokioIo::new(Metered::new(stream, meter.clone())),
-        Err(error) => return broken(&error),
+        Err(error) => return End::broken(&error),
     };
     let mut http = Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
@@ -96,7 +109,7 @@ pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &A
         .keep_alive_timeout(PING)
         .keep_alive_while_idle(true);
     let end = match http.handshake(stream).await {
-        Err(error) => broken(&error),
+        Err(error) => End::broken(&error),
         Ok((sender, connection)) => {
             tokio::select! {
                 // What the conversation learns of its end says more than the connection's.
@@ -104,7 +117,7 @@ pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &A
                 end = converse(pod, Connection(sender), errands, node) => end,
                 outcome = connection => match outcome {
                     Ok(()) => End::Over,
-                    Err(error) => broken(&error),
+                    Err(error) => End::broken(&error),
                 },
             }
         }
@@ -212,7 +225,10 @@ fn end_of(status: &Status) -> End {
     match status.code() {
         Code::Unimplemented => End::Foreign,
         Code::PermissionDenied => End::Refused(text(status.message())),
-        _ => End::Broken(text(status.message())),
+        _ => match std::error::Error::source(status) {
+            Some(source) => End::broken(source),
+            None => End::Broken(text(status.message())),
+        },
     }
 }
 

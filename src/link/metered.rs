@@ -15,13 +15,13 @@ use tokio::net::UnixStream;
 use super::rate::Bucket;
 
 /// What is counted in, in bytes.
-const UNIT: usize = 64;
+const UNIT: usize = 16;
 
-/// Ten of the longest messages and as much again.
-const BURST: u32 = (320 << 10) / 64;
+/// Ten of the longest messages and as much again; five times the window, for frames so small that they are mostly head.
+const BURST: u32 = (320 << 10) / 16;
 
-/// 64 bytes in 2 ms are 32 KiB a second: two of the longest messages.
-const EVERY: Duration = Duration::from_millis(2);
+/// 16 bytes in a millisecond: each second one of the longest messages, or a thousand pings.
+const EVERY: Duration = Duration::from_millis(1);
 
 /// Whether too much came; every clone is the same.
 #[derive(Debug, Clone, Default)]

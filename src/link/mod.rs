@@ -87,7 +87,8 @@ pub struct Errand {
     pub node_profiles: Vec<String>,
     /// How much memory must be allowed to be locked, beyond what KubeVirt allows by itself.
     pub memlock: Option<Memlock>,
-    /// Whether the VM asks for that lock itself. If not, it is for companions, which can be left out.
+    /// Whether the VM asks for just that lock. If not, it is what `auto` comes to, which newer KubeVirts grant by themselves, or for
+    /// companions, which can be left out.
     pub lock_is_asked: bool,
     /// The node, as the VMI names it.
     pub node: Option<String>,
@@ -97,6 +98,11 @@ impl Errand {
     /// Whether nothing is needed.
     pub fn is_empty(&self) -> bool {
         self.node_profiles.is_empty() && self.memlock.is_none()
+    }
+
+    /// Whether the VM can start without it.
+    pub fn is_optional(&self) -> bool {
+        self.node_profiles.is_empty() && !self.lock_is_asked
     }
 
     fn request(&self) -> Request {

@@ -50,7 +50,12 @@ impl Watch {
     /// Begins; must be called in a runtime.
     pub fn new() -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        Ok(Self { inotify: AsyncFd::new(Instance(inotify))?, pods: HashMap::new(), watches: HashMap::new() })
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; the descriptor is ours alone, and stays open as long as this"
+        )]
+        let inotify = AsyncFd::new(Instance(inotify))?;
+        Ok(Self { inotify, pods: HashMap::new(), watches: HashMap::new() })
     }
 
     /// Watches an opened folder of a pod until something happens there, once.

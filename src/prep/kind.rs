@@ -1,5 +1,6 @@
 //! What every kind of step can say of itself.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -8,10 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::action::Action;
 use super::hand::OBSERVE_WITHIN;
-use super::steps::CpuSet;
 use super::trouble::Trouble;
 use crate::base::PciAddress;
-use crate::host::Root;
+use crate::host::{CpuSet, Root};
 
 /// A kind of step: what it wants, and how to get from one state to another. All but [`Kind::observe`] is pure.
 pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
@@ -68,6 +68,18 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     fn rebased(&self, state: &Self::State, from: &Self::State, to: &Self::State) -> Option<Self::State> {
         let (_, _, _) = (state, from, to);
         None
+    }
+
+    /// Effects of other steps that a movement takes along, by their keys: modules that go with another, or come with it.
+    fn along(&self, from: &Self::State, to: &Self::State) -> Vec<String> {
+        let (_, _) = (from, to);
+        Vec::new()
+    }
+
+    /// A goal of an undo that leaves alone what others have by now, given the keys of their effects.
+    fn sparing(&self, goal: &Self::State, held: &BTreeSet<String>) -> Self::State {
+        let _ = held;
+        goal.clone()
     }
 
     /// Whether `now` is what was aimed at.

@@ -1,5 +1,6 @@
 //! Every power this program has over a node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,22 @@ macro_rules! kinds {
                         step.rebased(state, from, to).map(StepState::$name)
                     })*
                     _ => None,
+                }
+            }
+
+            /// What a movement takes along. See [`Kind::along`]. Nothing for states of another kind.
+            pub fn along(&self, from: &StepState, to: &StepState) -> Vec<String> {
+                match (self, from, to) {
+                    $((Self::$name(step), StepState::$name(from), StepState::$name(to)) => step.along(from, to),)*
+                    _ => Vec::new(),
+                }
+            }
+
+            /// The goal without what others have. See [`Kind::sparing`]. A state of another kind stays as it is.
+            pub fn sparing(&self, goal: &StepState, held: &BTreeSet<String>) -> StepState {
+                match (self, goal) {
+                    $((Self::$name(step), StepState::$name(goal)) => StepState::$name(step.sparing(goal, held)),)*
+                    _ => goal.clone(),
                 }
             }
 

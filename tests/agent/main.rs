@@ -3,6 +3,7 @@
 
 mod both;
 mod cycle;
+mod errand;
 #[allow(dead_code)]
 #[path = "../engine/hand.rs"]
 mod hand;

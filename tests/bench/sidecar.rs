@@ -3,6 +3,9 @@
 //!     RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target x86_64-unknown-linux-gnu
 //!     cargo bench --bench sidecar -- target/x86_64-unknown-linux-gnu/release/virt-tailor
 //!
+//! On a machine with other things to do, time is the median of the quietest of several runs; `chrt -f 10` in front shows an undisturbed
+//! start (and slower calls: each wakes another processor).
+//!
 //! The program is an argument because `cargo bench` builds it together with what only tests need, and because the one in an image is
 //! static.
 

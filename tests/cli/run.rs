@@ -83,6 +83,10 @@ impl Place {
         );
         place.write("wrong.xml", &DOMAIN.replace("<alias name='ua-gpu-gpu0'/>", "<boot order='0'/>"));
         place.write("target.xml", &DOMAIN.replace("type='kvm'", "type=''"));
+        fs::create_dir_all(place.path("boot/etc/modprobe.d")).unwrap();
+        place.write("boot/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:2206,10de:1aef\n");
+        place.write("boot/cmdline", "ro intel_iommu=on rdblaclist=nouveau something=else\n");
+        place.write("boot/.hidden", "not read\n");
         place.write("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n");
         fs::create_dir(place.path("folder")).unwrap();
         fs::create_dir(place.path("profiles.d")).unwrap();

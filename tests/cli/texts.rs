@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::run::Place;
 
 /// Name, arguments, exit code. `~` in an argument stands for a blank.
-const CASES: [(&str, &str, i32); 56] = [
+const CASES: [(&str, &str, i32); 67] = [
     ("no-arguments", "", 64),
     ("help", "--help", 0),
     ("help-mutate", "mutate --help", 0),
@@ -73,6 +73,17 @@ const CASES: [(&str, &str, i32); 56] = [
     ("check-notes", "check --domain domain.xml --profile gpu-workstation", 0),
     ("check-rules-alone", "check --domain wrong.xml", 65),
     ("check-refused", "check --domain domain.xml --set hostDevices.gpu1.bootOrder=1", 65),
+    ("help-import", "import --help", 0),
+    ("import-nothing", "import", 64),
+    ("import-name", "import boot.conf --name My_Node", 64),
+    ("import-host-without-check", "import boot.conf --host-root /", 64),
+    ("import-missing", "import nowhere", 66),
+    ("import-latin1", "import latin1.yaml", 65),
+    ("import-broken", "import broken.yaml boot", 65),
+    ("import", "import boot --name lab", 0),
+    ("import-strict", "import boot --strict", 65),
+    ("import-unknown-file", "import domain.xml", 0),
+    ("import-no-machine", "import boot --check-node --host-root folder --node-name x", 66),
     ("check-target", "check --domain target.xml --profile nowhere.yaml", 0),
 ];
 

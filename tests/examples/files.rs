@@ -40,9 +40,10 @@ pub(crate) fn all(end: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            // What import is given is somebody else's.
+            if path.is_dir() && !path.ends_with("before") {
                 folders.push(path);
-            } else if path.to_str().unwrap().ends_with(end) {
+            } else if path.is_file() && path.to_str().unwrap().ends_with(end) {
                 found.push(path);
             }
         }

@@ -1,7 +1,8 @@
 //! Kubernetes' own objects against its own types: what these do not know is lost on the way through them.
 
 use k8s_openapi::api::admissionregistration::v1beta1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -17,9 +18,12 @@ fn through<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, Str
 fn through_kind(object: &Value) -> Option<Result<Value, String>> {
     Some(match object["kind"].as_str()? {
         "ConfigMap" => through::<ConfigMap>(object),
+        "DaemonSet" => through::<DaemonSet>(object),
         "MutatingAdmissionPolicy" => through::<MutatingAdmissionPolicy>(object),
         "MutatingAdmissionPolicyBinding" => through::<MutatingAdmissionPolicyBinding>(object),
+        "Namespace" => through::<Namespace>(object),
         "Pod" => through::<Pod>(object),
+        "ServiceAccount" => through::<ServiceAccount>(object),
         _ => return None,
     })
 }
@@ -43,7 +47,7 @@ fn kubernetes_knows_every_field_of_its_own_objects() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 7);
 }
 
 /// And it would have been seen.
@@ -55,10 +59,19 @@ fn slips_are_lost_or_refused() {
         ("MutatingAdmissionPolicy", "/spec/mutations", json!({})),
         ("MutatingAdmissionPolicy", "/apiVersion", json!("admissionregistration.k8s.io/v1beta2")),
         ("MutatingAdmissionPolicyBinding", "/spec", json!({ "policy": "virt-tailor-plugin" })),
-        ("ConfigMap", "/data/quiet-desktop.yaml", json!({ "spec": {} })),
+        ("DaemonSet", "/spec/template/spec/hostPid", json!(true)),
+        ("DaemonSet", "/spec/template/spec/containers/0/securityContext", json!({ "priviledged": true })),
+        ("DaemonSet", "/spec/template/spec/volumes/1", json!({ "name": "dev", "hostpath": { "path": "/dev" } })),
+        ("ConfigMap", "/data", json!({ "quiet-desktop.yaml": { "spec": {} } })),
     ] {
         let (_, mut object) = objects().into_iter().find(|(_, object)| object["kind"] == kind).unwrap();
-        *object.pointer_mut(place).unwrap() = value;
+        match object.pointer_mut(place) {
+            Some(there) => *there = value,
+            None => {
+                let (parent, name) = place.rsplit_once('/').unwrap();
+                object.pointer_mut(parent).unwrap()[name] = value;
+            }
+        }
         assert_ne!(through_kind(&object).unwrap().as_ref(), Ok(&object), "{kind} {place}");
     }
 }

@@ -44,6 +44,9 @@ fn profiles_are_valid_by_the_published_schema() {
         }
         for (key, content) in object["data"].as_object().into_iter().flatten() {
             let document: Value = serde_saphyr::from_str(content.as_str().unwrap()).unwrap();
+            if document["kind"] == "NodeConfig" {
+                continue;
+            }
             profiles.push(json!({ "name": format!("{} {key}", path.display()), "document": document }));
         }
     }
@@ -58,11 +61,17 @@ fn profiles_are_valid_by_the_published_schema() {
 
 /// The schema of a kind of KubeVirt's.
 fn schema(kind: &str) -> Value {
-    let file = if kind == "Plugin" { "plugin.json" } else { "kubevirt.json" };
+    let file = match kind {
+        "Plugin" => "plugin.json",
+        "Kustomization" | "SecurityContextConstraints" | "NodeFeatureRule" => "cluster.json",
+        _ => "kubevirt.json",
+    };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schemas").join(file);
     let mut schema: Value = serde_json::from_str(&text(&path)).unwrap();
-    if kind != "Plugin" {
-        schema["$ref"] = json!(format!("#/$defs/V1{kind}"));
+    match file {
+        "kubevirt.json" => schema["$ref"] = json!(format!("#/$defs/V1{kind}")),
+        "cluster.json" => schema["$ref"] = json!(format!("#/$defs/{kind}")),
+        _ => (),
     }
     schema
 }
@@ -78,8 +87,11 @@ fn said(name: &str, object: &Value) -> String {
 fn manifests_are_valid_by_kubevirts_schemas() {
     for (kind, version, count) in [
         ("VirtualMachine", "kubevirt.io/v1", 6),
-        ("KubeVirt", "kubevirt.io/v1", 1),
-        ("Plugin", "plugin.kubevirt.io/v1alpha1", 1),
+        ("KubeVirt", "kubevirt.io/v1", 2),
+        ("Plugin", "plugin.kubevirt.io/v1alpha1", 2),
+        ("Kustomization", "kustomize.config.k8s.io/v1beta1", 1),
+        ("SecurityContextConstraints", "security.openshift.io/v1", 1),
+        ("NodeFeatureRule", "nfd.k8s-sigs.io/v1alpha1", 1),
     ] {
         let of_kind = objects().into_iter().filter(|(_, object)| object["kind"] == kind);
         let documents: Vec<Value> = of_kind
@@ -98,7 +110,12 @@ fn manifests_are_valid_by_kubevirts_schemas() {
     for (path, object) in objects() {
         let kind = object["kind"].as_str().unwrap();
         let known = ["VirtualMachine", "KubeVirt", "Plugin", "DomainProfile", "NodeConfig"];
-        assert!(known.contains(&kind) || is_kubernetes(kind), "{}: {kind}", path.display());
+        let of_the_cluster = ["Kustomization", "SecurityContextConstraints", "NodeFeatureRule"];
+        assert!(
+            known.contains(&kind) || of_the_cluster.contains(&kind) || is_kubernetes(kind),
+            "{}: {kind}",
+            path.display()
+        );
     }
 }
 
@@ -109,6 +126,10 @@ fn slips_in_manifests_are_not_valid() {
     let vm = document(&example("dpdk-worker/vm.yaml"));
     let cluster = document(&example("enable-sidecar/kubevirt.yaml"));
     let plugin = document(&example("plugin-route/plugin.yaml"));
+    let hooks = document(&example("cluster/node-hooks/plugin.yaml"));
+    let kustomization = document(&example("cluster/kustomization.yaml"));
+    let constraints = document(&example("cluster/openshift/scc.yaml"));
+    let rule = document(&example("cluster/node-feature-discovery/rule.yaml"));
     let domain = "/spec/template/spec/domain";
     let slips = [
         (&vm, format!("{domain}/cpu"), json!({ "core": 6 })),
@@ -124,8 +145,15 @@ fn slips_in_manifests_are_not_valid() {
         (&plugin, "/spec/domainHooks/0/sidecar/socketPath".to_owned(), json!("/run/virt-tailor.sock")),
         (&plugin, "/spec/domainHooks/0/timeout".to_owned(), json!(5)),
         (&plugin, "/spec/domainHooks/0/sidecar".to_owned(), json!({})),
+        (&hooks, "/spec/nodeHooks/0/permittedHooks".to_owned(), json!("PreVMStart")),
+        (&kustomization, "/resources".to_owned(), json!("namespace.yaml")),
+        (&constraints, "/runAsUser".to_owned(), json!({ "type": "Any" })),
+        (&constraints, "/allowHostPID".to_owned(), json!("yes")),
+        (&rule, "/spec/rules/0/matchFeatures/0/feature".to_owned(), json!("local.lable")),
     ];
-    for kind in ["VirtualMachine", "KubeVirt", "Plugin"] {
+    for kind in
+        ["VirtualMachine", "KubeVirt", "Plugin", "Kustomization", "SecurityContextConstraints", "NodeFeatureRule"]
+    {
         let of_kind = slips.iter().filter(|(object, ..)| object["kind"] == kind);
         let wrong = |(object, place, value): &(&Value, String, Value)| {
             let mut wrong = (*object).clone();
@@ -164,6 +192,8 @@ fn node_configs_are_valid_by_the_published_schema() {
     };
     let samples = objects().into_iter().filter(|(_, object)| object["kind"] == "NodeConfig");
     let mut good: Vec<Value> = samples.map(|(path, object)| json!({ "name": path, "document": object })).collect();
+    let mounted: Value = serde_saphyr::from_str(&crate::cluster::node_config()).unwrap();
+    good.push(json!({ "name": "cluster/node-config.yaml", "document": mounted }));
     assert!(!good.is_empty());
     for name in ["good-empty", "good-every-step", "good-kinds"] {
         good.push(golden(name, "input.yaml"));

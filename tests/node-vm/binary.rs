@@ -1,5 +1,5 @@
-//! The programs that a guest is given: virt-tailor as it runs on a node (a static binary, with the feature `fault-injection`), and
-//! one that holds a device through VFIO as QEMU does.
+//! The programs that a guest is given: virt-tailor as it runs on a node (a static binary, with the feature `fault-injection`), kubelet's
+//! side of its protocols, and one that holds a device through VFIO as QEMU does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,8 @@ pub(crate) fn virt_tailor() -> &'static Path {
         let target = cache().join("cargo");
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--bin", "virt-tailor", "--features", "fault-injection"])
+            // Emulated, unoptimized code is what a scenario spends its time on; that of others is hardly run.
+            .args(["--config", "profile.dev.package.virt-tailor.opt-level=1"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -28,6 +30,24 @@ pub(crate) fn virt_tailor() -> &'static Path {
             .expect("cargo");
         assert!(status.success(), "cargo build for the guest: {status}");
         target.join(TARGET).join("debug/virt-tailor")
+    })
+}
+
+/// kubelet's side of its protocols. It need not be static, for the guest has the host's libraries: so it is built from what the tests are
+/// built from, which `cargo test` of everything does anyway.
+pub(crate) fn kubelet_double() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--example", "kubelet-double"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "cargo build of kubelet-double: {status}");
+        let tests = std::env::current_exe().expect("our own path");
+        let program = tests.parent().and_then(Path::parent).expect("target/debug").join("examples/kubelet-double");
+        assert!(program.exists(), "{}", program.display());
+        program
     })
 }
 

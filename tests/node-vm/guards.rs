@@ -139,6 +139,33 @@ fn disks_in_use_or_with_data() {
 
 #[test]
 #[ignore = "needs QEMU and a Debian kernel: tests/run"]
+fn the_root_disk_and_the_only_keyboard() {
+    let vm = Vm::builder()
+        .root_disk()
+        // The mainboard's own keyboard (PS/2) is another one.
+        .kernel_arg("i8042.nokbd")
+        .with(Device::nvme("root", Disk::Empty(64)))
+        .with(Device::xhci("usb"))
+        .with(Device::usb_kbd("keyboard", "usb"))
+        .boot();
+    let (root, usb) = (vm.bdf("root"), vm.bdf("usb"));
+    let mounts = vm.read("/proc/1/mountinfo").unwrap();
+    assert!(mounts.lines().any(|line| line.contains(" / / ") && line.contains(" ext4 /dev/nvme0n1p1 ")), "{mounts}");
+    let words = format!("disk nvme0n1p1 on nvme0n1 of {root} is mounted at /");
+    for more in ["", ", mayHoldData: true"] {
+        refused(&vm, &root, more, &words);
+    }
+    let page = vm.run("virt-tailor node inspect").ok().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains(&words), "{page}");
+
+    vm.run("until test -e /sys/bus/hid/drivers/hid-generic/0003*; do sleep 0.1; done").ok();
+    refused(&vm, &usb, "", &format!("the only keyboard hangs on {usb}"));
+    let acknowledge = format!("{{address: '{usb}', risk: lastKeyboard, reason: a test, nodes: [worker]}}");
+    given(&vm, &usb, "", &acknowledge);
+}
+
+#[test]
+#[ignore = "needs QEMU and a Debian kernel: tests/run"]
 fn groups_go_whole_and_not_while_they_are_used() {
     let vm = Vm::builder()
         .with(Device::root_port("card").no_acs())

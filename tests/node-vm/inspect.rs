@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::device::{Device, Disk};
+use crate::kernel::cache;
 use crate::machine::Iommu;
 use crate::vm::Vm;
 
@@ -69,7 +70,11 @@ fn with_an_iommu_each_device_has_its_verdict() {
     let said = words(&page);
     assert!(said.contains("with VFIO, taken") && said.contains(&format!("open in process {}", holder.pid())), "{page}");
     assert!(said.contains("override vfio-pci"), "{page}");
-    roxmltree::Document::parse(&vm.read("/vt/report.svg").unwrap()).unwrap();
+    let picture = vm.read("/vt/report.svg").unwrap();
+    roxmltree::Document::parse(&picture).unwrap();
+    // For whoever wants to look at them.
+    std::fs::write(cache().join("inspect.txt"), &page).unwrap();
+    std::fs::write(cache().join("inspect.svg"), &picture).unwrap();
 
     // An unbind that hangs: the report comes all the same.
     let unbind = vm.spawn(&format!("echo {vf} >/sys/bus/pci/devices/{vf}/driver/unbind"));

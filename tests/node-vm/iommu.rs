@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::device::Device;
 use crate::machine::Iommu;
 use crate::vm::Vm;
@@ -42,8 +44,8 @@ fn read(root: &Path) -> Shown {
     }
 }
 
-/// Boots a machine with that IOMMU, and gives what was captured there.
-fn capture(iommu: Iommu) -> (tempfile::TempDir, bool) {
+/// Boots a machine with that IOMMU, and gives what was captured there, whether interrupts are remapped, and what `node inspect` says.
+fn capture(iommu: Iommu) -> (tempfile::TempDir, bool, Value) {
     let vm = Vm::builder().iommu(iommu).with(Device::igb("nic")).boot();
     // Files of sysfs have no size that tar could believe, so that they are copied first. Of ACPI's tables only the names
     // count, but for the IOMMU's own.
@@ -72,17 +74,29 @@ fn capture(iommu: Iommu) -> (tempfile::TempDir, bool) {
     )
     .ok();
     let remapping = vm.run("grep -q IR- /proc/interrupts").code == 0;
+    let report: Value = serde_json::from_str(&vm.run("virt-tailor node inspect --json").ok()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let unpack =
         Command::new("tar").arg("-C").arg(folder.path()).args(["-m", "-xf"]).arg(vm.share().join("tree.tar")).status();
     assert!(unpack.expect("tar").success());
-    (folder, remapping)
+    (folder, remapping, report)
 }
 
 /// Holds a machine against what it must show, and the folder of that name against the machine.
 fn check(name: &str, iommu: Iommu, expected: &Shown, remapping: bool) {
     println!("{name}");
-    let (captured, remaps) = capture(iommu);
+    let (captured, remaps, report) = capture(iommu);
+    let verdict = &report["machine"]["iommu"];
+    let state = match iommu {
+        Iommu::None => "absent",
+        Iommu::IntelOff => "presentButOff",
+        Iommu::IntelIdentity => "identity",
+        Iommu::IntelDefault | Iommu::Intel | Iommu::IntelNoRemapping | Iommu::Amd | Iommu::AmdNoRemapping => "on",
+    };
+    let works = matches!(state, "on" | "identity");
+    assert_eq!(verdict["state"], state, "{name}: {report:#}");
+    // VFIO wants its interrupts remapped.
+    assert_eq!(report["ready"], works && remapping, "{name}: {report:#}");
     assert_eq!(&read(captured.path()), expected, "{name}");
     assert_eq!(remaps, remapping, "{name}: interrupt remapping");
     let kept: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/node").join(name);

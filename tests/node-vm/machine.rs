@@ -56,6 +56,7 @@ pub(crate) struct Machine {
     firmware: Firmware,
     init: Init,
     coldplug: bool,
+    root_disk: bool,
     kernel_args: Vec<String>,
     devices: Vec<Device>,
 }
@@ -79,6 +80,7 @@ impl Default for Machine {
             firmware: Firmware::Bios,
             init: Init::Busybox,
             coldplug: true,
+            root_disk: false,
             kernel_args: Vec::new(),
             devices: Vec::new(),
         }
@@ -126,6 +128,13 @@ impl Machine {
         self
     }
 
+    /// Has the root file system on the first partition of the first NVMe disk, as an installed node has; `/usr` and its like are the
+    /// host's all the same.
+    pub(crate) fn root_disk(mut self) -> Self {
+        self.root_disk = true;
+        self
+    }
+
     /// One more kernel argument, after the harness's own.
     pub(crate) fn kernel_arg(mut self, argument: &str) -> Self {
         self.kernel_args.push(argument.to_owned());
@@ -147,8 +156,11 @@ impl Machine {
         let coldplug = if self.coldplug { "yes" } else { "no" };
         let route = if self.devices.iter().any(|device| device.default_route) { "yes" } else { "" };
         let usb = if self.devices.iter().any(Device::on_usb) { "usbhid hid_generic usb_storage sd_mod" } else { "" };
+        let root_disk = if self.root_disk { "yes" } else { "" };
         let kernel = kernel.folder.display();
-        format!("kernel='{kernel}'\ninit={init}\ncoldplug={coldplug}\ndefault_route={route}\nusb='{usb}'\n")
+        format!(
+            "kernel='{kernel}'\ninit={init}\ncoldplug={coldplug}\ndefault_route={route}\nusb='{usb}'\nroot_disk={root_disk}\n"
+        )
     }
 
     /// QEMU's arguments. Makes the images that the machine needs.

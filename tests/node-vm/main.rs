@@ -33,8 +33,10 @@
 // Scenarios come and go; what one of them alone needs stays.
 #![allow(dead_code, reason = "a harness for scenarios to come")]
 
+mod agent;
 mod binary;
 mod bind;
+mod cluster;
 mod crash;
 mod device;
 mod displays;
@@ -45,6 +47,8 @@ mod hung;
 mod inspect;
 mod iommu;
 mod kernel;
+mod launcher;
+mod life;
 mod limits;
 mod machine;
 mod mediated;

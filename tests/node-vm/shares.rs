@@ -81,6 +81,46 @@ fn modules_are_loaded_swapped_and_given_back() {
     assert_eq!(version(), None);
     engine.undo("vm-3");
     assert_eq!(loaded(), before);
+    // What another owner has does not go along, nor is what one has unloaded brought back by another's.
+    vm.run("rmmod vt_toy_user").ok();
+    let load = |module: &str| json!([{ "step": "loadModule", "module": module }]);
+    let unload = |module: &str| json!([{ "step": "unloadModule", "module": module }]);
+    engine.apply("vm-6", load("vt_toy_user")).unwrap();
+    let refused = engine.apply("vm-3", unload("vt_toy")).unwrap_err().to_string();
+    assert!(
+        refused.contains("unload module vt_toy stands against what vm-6 has: load module vt_toy_user"),
+        "{refused}"
+    );
+    engine.undo("vm-3");
+    assert_eq!(vm.names("/sys/module/vt_toy/holders"), ["vt_toy_user"]);
+    engine.undo("vm-6");
+    engine.apply("vm-3", unload("vt_toy")).unwrap();
+    let refused = engine.apply("vm-6", load("vt_toy_user")).unwrap_err().to_string();
+    assert!(
+        refused.contains("load module vt_toy_user stands against what vm-3 has: unload module vt_toy"),
+        "{refused}"
+    );
+    engine.undo("vm-6");
+    assert_eq!(version(), None);
+    engine.undo("vm-3");
+    // Who came to use a build that was swapped in uses what takes its place.
+    engine.apply("vm-3", json!([{ "step": "swapModule", "module": "vt_toy", "from": "/root/b" }])).unwrap();
+    engine.apply("vm-6", load("vt_toy_user")).unwrap();
+    engine.undo("vm-3");
+    assert_eq!(
+        (version().as_deref(), vm.names("/sys/module/vt_toy/holders")),
+        (Some("A"), vec!["vt_toy_user".to_owned()])
+    );
+    engine.undo("vm-6");
+    vm.run("echo 41 >/sys/module/vt_toy/parameters/answer; modprobe vt_toy_user").ok();
+    // What came along stays if another has asked for it since.
+    engine.apply("vm-3", load("vxlan")).unwrap();
+    engine.apply("vm-6", load("udp_tunnel")).unwrap();
+    engine.undo("vm-3");
+    vm.run("! grep -q '^vxlan ' /proc/modules && grep -q '^udp_tunnel ' /proc/modules").ok();
+    engine.undo("vm-6");
+    vm.run("modprobe -r udp_tunnel ip6_udp_tunnel; true").ok();
+    assert_eq!(loaded(), before);
     let set = json!([{ "step": "setParameter", "module": "vt_toy", "name": "answer", "value": "0x10" }]);
     engine.apply("vm-4", set).unwrap();
     assert_eq!(vm.read("/sys/module/vt_toy/parameters/answer").as_deref(), Some("16"));

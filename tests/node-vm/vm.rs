@@ -35,16 +35,16 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary::{hold, virt_tailor};
+use crate::binary::{hold, kubelet_double, virt_tailor};
 use crate::kernel::{AGENT, BOOT, Kernel, busybox};
 use crate::limits::{Permit, dies_with_us, spawn};
 use crate::machine::{Files, Machine};
 use crate::qmp::Qmp;
 
 /// How long a command may take unless told.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a boot may take: 7 s on an idle machine, 30 s on a busy one.
-const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a boot may take: 7 s on an idle machine, minutes on one that has six times as much to do as it can.
+const BOOT_PATIENCE: Duration = Duration::from_secs(400);
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +116,7 @@ impl Vm {
         fs::create_dir(&share).unwrap();
         fs::copy(busybox(), share.join("busybox")).unwrap();
         fs::copy(binary, share.join("virt-tailor")).unwrap();
+        fs::copy(kubelet_double(), share.join("kubelet-double")).unwrap();
         fs::copy(hold(), share.join("hold")).unwrap();
         fs::write(share.join("boot"), BOOT).unwrap();
         fs::write(share.join("agent"), AGENT).unwrap();

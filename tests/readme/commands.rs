@@ -13,7 +13,7 @@ use crate::pages::{all, blocks, page, root};
 use crate::rig::PROGRAM;
 
 /// The `console` blocks: each command with the lines shown below it. A line that ends in `\` goes on, ` # ` begins a remark.
-fn commands(page: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn commands(page: &str) -> Vec<(String, Vec<String>)> {
     let mut out: Vec<(String, Vec<String>)> = Vec::new();
     for block in blocks(page, "console") {
         for line in block.replace("\\\n", " ").lines() {
@@ -37,7 +37,7 @@ fn desk() -> TempDir {
     desk
 }
 
-/// A command of ours: it can be read, and does what is shown. What needs a libvirt is not run here, nor what changes a node.
+/// A command of ours: it can be read, and does what is shown. What needs a libvirt is not run here; for what is about a node see `node`.
 fn ours(place: &Path, command: &str, shown: &[String]) {
     // Where its output goes is the shell's affair.
     let words: Vec<&str> = command.split(" > ").next().unwrap().split_whitespace().collect();

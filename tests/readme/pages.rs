@@ -14,8 +14,9 @@ pub(crate) fn page(path: &str) -> String {
 
 /// Every page with commands, by its path.
 pub(crate) fn all() -> Vec<String> {
-    let mut pages = vec!["README.md".to_owned(), "docs/kubevirt.md".to_owned(), "images/README.md".to_owned()];
-    pages.push("examples/README.md".to_owned());
+    let named =
+        ["README.md", "docs/kubevirt.md", "docs/node.md", "docs/import.md", "images/README.md", "examples/README.md"];
+    let mut pages = named.map(str::to_owned).to_vec();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path: PathBuf = entry.unwrap().path().join("README.md");
         if path.exists() {

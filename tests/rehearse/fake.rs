@@ -22,6 +22,10 @@ use virt_tailor::kubevirt::proto::v1alpha3::{
 #[derive(Debug, Clone)]
 pub(crate) struct Fake {
     pub(crate) versions: &'static [&'static str],
+    /// The hook points that it wants to be called for.
+    pub(crate) points: &'static [&'static str],
+    /// What PreCloudInitIso answers: `cloudInitData` and `cloudInitNoCloudSource`.
+    pub(crate) cloud_init: Option<(&'static str, &'static str)>,
     pub(crate) info_takes: Duration,
     pub(crate) define_takes: Duration,
     /// What is answered from which call on, counted from 1; before that, what came.
@@ -34,6 +38,8 @@ impl Default for Fake {
     fn default() -> Self {
         Self {
             versions: &["v1alpha3"],
+            points: &["OnDefineDomain", "Shutdown"],
+            cloud_init: None,
             info_takes: Duration::ZERO,
             define_takes: Duration::ZERO,
             answer: (usize::MAX, Ok(Vec::new())),
@@ -112,7 +118,7 @@ impl info_server::Info for Shared {
         let point = |name: &str| HookPoint { name: name.to_owned(), priority: 0 };
         Ok(Response::new(InfoResult {
             name: "fake".to_owned(),
-            hook_points: vec![point("OnDefineDomain"), point("Shutdown")],
+            hook_points: fake.points.iter().copied().map(point).collect(),
             versions: fake.versions.iter().map(|version| (*version).to_owned()).collect(),
         }))
     }
@@ -136,7 +142,13 @@ impl callbacks_server::Callbacks for Shared {
         &self,
         _: Request<PreCloudInitIsoParams>,
     ) -> Result<Response<PreCloudInitIsoResult>, Status> {
-        Err(Status::unimplemented("not offered"))
+        let Some((data, source)) = self.0.lock().await.cloud_init else {
+            return Err(Status::unimplemented("not offered"));
+        };
+        Ok(Response::new(PreCloudInitIsoResult {
+            cloud_init_data: data.into(),
+            cloud_init_no_cloud_source: source.into(),
+        }))
     }
 
     async fn shutdown(&self, _: Request<ShutdownParams>) -> Result<Response<ShutdownResult>, Status> {

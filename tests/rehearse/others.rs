@@ -87,6 +87,50 @@ fn what_kubevirt_takes_for_not_ready_ends_at_the_time_limit() {
     let played = play("plain", &["--socket", empty.path().to_str().unwrap(), "--qemu-timeout", "1"]);
     assert_eq!(played.code, Some(69), "{played:?}");
     assert_eq!(play("plain", &["--socket", "/nonexistent/x.sock"]).code, Some(69));
+    // Where there is not even a file, older releases never look at the time.
+    for (release, is_endless) in [("1.1", true), ("1.5", true), ("1.6", false)] {
+        let socket = empty.path().to_str().unwrap();
+        let played = play("plain", &["--socket", socket, "--qemu-timeout", "1", "--release", release]);
+        assert_eq!(played.code, Some(69), "{played:?}");
+        assert_eq!(played.err.contains("waits for the first one without end"), is_endless, "{played:?}");
+    }
+}
+
+#[test]
+fn whoever_names_a_hook_point_twice_is_called_twice() {
+    let (double, single) = (Fake { points: &["OnDefineDomain"; 2], ..Fake::default() }, Fake::default());
+    // The fourth call is the second pass's second, or there is none: only passes of a single one are counted.
+    let refusal = |fake: Fake| Fake { answer: (4, Err(Status::internal("the fourth"))), ..fake };
+    assert!(condition(refusal(double)).contains("the fourth"));
+    assert_eq!(against(&refusal(single).serve(), &[]).code, Some(0));
+}
+
+/// Older hooks answer `cloudInitNoCloudSource` alone.
+#[test]
+fn cloud_init_is_taken_as_kubevirt_takes_it() {
+    let offering = |data: &'static str, source: &'static str| Fake {
+        points: &["OnDefineDomain", "PreCloudInitIso", "Shutdown"],
+        cloud_init: Some((data, source)),
+        ..Fake::default()
+    };
+    let against = |fake: Fake| play("dpdk-worker", &["--socket", fake.serve().folder().to_str().unwrap()]);
+    for (data, source) in [
+        ("{\"UserData\": \"new\", \"NoCloudMetaData\": {}}", ""),
+        ("{}", "{\"userData\": \"new\"}"),
+        ("{\"UserData\": \"without metadata\"}", "{\"userData\": \"new\"}"),
+    ] {
+        let played = against(offering(data, source));
+        assert_eq!(played.code, Some(0), "{played:?}");
+        assert!(played.out.contains("PreCloudInitIso: the user data is changed\n"), "{played:?}");
+    }
+    for (data, source) in [("", ""), ("{", "{}"), ("{}", "")] {
+        let played = against(offering(data, source));
+        assert_eq!(played.code, Some(65), "{played:?}");
+        assert!(
+            played.err.contains("server error. command SyncVMI failed: \"the hook's cloud-init data"),
+            "{played:?}"
+        );
+    }
 }
 
 #[test]
@@ -117,6 +161,8 @@ fn stray_files_beside_the_socket_are_only_slow() {
     }
     let played = against(&served, &[]);
     assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
+    // KubeVirt tries a connection for two seconds.
+    assert!(played.collecting >= Duration::from_secs(2), "{played:?}");
     // Older releases look at files, and at no folder.
     let played = against(&served, &["--release", "1.5", "--qemu-timeout", "1"]);
     assert_eq!(played.code, Some(69), "{played:?}");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// The samples.
 pub(crate) const NAMES: [&str; 6] =
@@ -19,6 +20,8 @@ pub(crate) struct Played {
     pub(crate) out: String,
     /// Standard error without times.
     pub(crate) err: String,
+    /// How long the sidecar was looked for.
+    pub(crate) collecting: Duration,
 }
 
 /// Rehearses a sample's first pass.
@@ -46,7 +49,11 @@ pub(crate) fn run(command: &mut Command) -> Played {
 pub(crate) fn outcome(output: Output) -> Played {
     let Output { status, stdout, stderr } = output;
     let err = String::from_utf8(stderr).unwrap();
+    let collecting =
+        err.lines().find_map(|line| line.strip_prefix("time: collecting the sidecar: ")?.strip_suffix(" ms"));
+    let collecting = collecting.map_or(0.0, |ms| ms.parse::<f64>().unwrap());
     Played {
+        collecting: Duration::from_secs_f64(collecting / 1000.0),
         code: status.code(),
         out: String::from_utf8(stdout).unwrap(),
         err: err.lines().filter(|line| !line.starts_with("time: ")).map(|line| format!("{line}\n")).collect(),

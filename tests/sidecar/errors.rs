@@ -176,5 +176,6 @@ fn help_says_once_what_auto_is() {
     let (code, out, _) = outcome(std::process::Command::new(crate::rig::PROGRAM).args(["sidecar", "--help"]));
     assert_eq!(code, Some(0));
     let said: Vec<&str> = out.lines().filter(|line| line.contains("auto")).map(str::trim).collect();
-    assert_eq!(said, ["- auto:    Session", "[default: auto]"], "{out}");
+    let agent = "- auto:     If the VM needs it: for node profiles, for memory that only it lets QEMU lock";
+    assert_eq!(said, ["- auto:    Session", "[default: auto]", agent, "[default: auto]"], "{out}");
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::raw::{DEFINE, Sent, call, dial};
-use crate::rig::{Sidecar, connect, define, info, sample, shutdown, vmi};
+use crate::rig::{OF_THE_IMAGE, Sidecar, connect, define, info, sample, shutdown, vmi};
 
-/// What the container has beyond the program itself, in KiB: 64 MB, of which the one in the image takes six before it is called. (The
-/// program of a test build is larger, so what it takes at first is measured.)
-const ROOM: u64 = 56 << 10;
+/// What the sidecar may take beyond what it has before, in KiB. KubeVirt's limit is `64M`, which are 62500 KiB; the program in the image
+/// has eight thousand of them before it is called (most of that is its own code), and six thousand are for the kernel. Measured: 39500 at
+/// most, and 49 million bytes for the whole cgroup of the program in the image. (The program of a test build is larger, so what it takes at
+/// first is measured.)
+const ROOM: u64 = 48_000;
 
 /// A document of about so many bytes that is changed by what [`asking`] asks.
 fn large(bytes: usize) -> String {
@@ -44,6 +46,13 @@ async fn begin(sidecar: &Sidecar, connections: usize, streams: usize, claimed: u
         });
     }
     flood
+}
+
+#[test]
+fn the_image_sets_what_these_figures_need() {
+    let containerfile = include_str!("../../images/Containerfile");
+    let (name, value) = OF_THE_IMAGE;
+    assert!(containerfile.lines().any(|line| line == format!("ENV {name}={value}")), "{containerfile}");
 }
 
 #[tokio::test]
@@ -109,14 +118,16 @@ async fn the_largest_messages_one_by_one_and_together() {
     println!("before {before}, after a message of 15 MiB {one} KiB");
     assert!(one - before < 24 << 10, "{before} to {one} KiB");
     assert!(status.message().contains("are too many for a VirtualMachineInstance"), "{status}");
-    // Two have room, and the third waits for one of them.
+    // Two have room, and the third waits for one of them: not for longer than it may, which is too short for a test build on a machine
+    // that is very busy.
     let mut calls = JoinSet::new();
     for _ in 0..3 {
         calls.spawn(define(sidecar.client().await, large(1 << 20).into(), asking().into()));
     }
-    for answer in calls.join_all().await {
-        assert!(answer.is_ok(), "{:?}", answer.err());
-    }
+    let refused: Vec<String> =
+        calls.join_all().await.into_iter().filter_map(|answer| Some(answer.err()?.message().to_owned())).collect();
+    assert!(refused.len() <= 1, "{refused:?}");
+    assert!(refused.iter().all(|line| line.contains("other calls have all memory")), "{refused:?}");
     let peak = sidecar.peak();
     println!("after three of 1 MiB at once: {peak} KiB");
     assert!(peak - before < ROOM, "{before} to {peak} KiB");

@@ -14,8 +14,8 @@ use tonic::transport::{Channel, Endpoint};
 use virt_tailor::kubevirt::proto::info::{InfoParams, InfoResult, info_client::InfoClient};
 use virt_tailor::kubevirt::proto::v1alpha3;
 
-/// Longer than anything here may take, on a machine with other things to do.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+/// Longer than anything here may take, on a machine with other things to do (whose disk may keep a process waiting for a while, too).
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-tailor");
@@ -116,11 +116,14 @@ impl Drop for Sidecar {
     }
 }
 
+/// What the image has in its environment.
+pub(crate) const OF_THE_IMAGE: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
+
 /// The program as a sidecar in a folder, told nothing by this machine.
 pub(crate) fn command(hooks: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["sidecar", "--host-root", "/nonexistent", "--socket-dir"]).arg(hooks);
-    command.env_clear().env("CONTAINER_NAME", "hook-sidecar-0");
+    command.env_clear().env("CONTAINER_NAME", "hook-sidecar-0").env(OF_THE_IMAGE.0, OF_THE_IMAGE.1);
     command
 }
 

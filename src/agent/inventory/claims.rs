@@ -45,11 +45,6 @@ impl Claims {
         true
     }
 
-    /// Something else that is wrong with the configuration here.
-    pub(super) fn problem(&mut self, line: String) {
-        self.problems.insert(line);
-    }
-
     /// All that is wrong.
     pub(super) fn problems(self) -> Vec<String> {
         self.problems.into_iter().collect()

@@ -22,6 +22,8 @@ pub struct Inventory {
     pub units: BTreeMap<DeviceId, Unit>,
     /// What is wrong with the configuration on this very node: a device that two resources select, a line each.
     pub problems: Vec<String>,
+    /// Resources of which there is nothing now, and why: a device does not make what is asked of it.
+    pub missing: Vec<String>,
 }
 
 /// One thing that can be given away: an ownership unit.
@@ -77,13 +79,13 @@ impl Inventory {
         let compiler = Compiler { site, root, config, ledger };
         let mdevs = Mdevs::read(root).map_err(|error| error.to_string())?;
         let sets = Sets::of(site);
-        let (mut claims, mut units) = (Claims::default(), BTreeMap::new());
+        let (mut claims, mut units, mut missing) = (Claims::default(), BTreeMap::new(), Vec::new());
         for resource in &config.resources {
             let offered = match compiler.offered(resource) {
                 Ok(offered) => offered,
                 // One device that does not make what it should keeps no other from being offered.
                 Err(why) => {
-                    claims.problem(format!("{}: {why}", resource.name.as_str()));
+                    missing.push(format!("{}: {why}", resource.name.as_str()));
                     continue;
                 }
             };
@@ -94,7 +96,7 @@ impl Inventory {
                 }
             }
         }
-        Ok(Self { units, problems: claims.problems() })
+        Ok(Self { units, problems: claims.problems(), missing })
     }
 
     /// Keeps what is still owned although it is no longer offered: it stays listed until it is free.

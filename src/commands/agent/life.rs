@@ -1,6 +1,5 @@
 //! What goes on side by side until the end.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::agent::{Status, look_around};
+use crate::base::held_back;
 use crate::cli::agent as cli;
 use crate::commands::Failure;
 use crate::host::Root;
@@ -43,8 +43,8 @@ pub(super) struct Health {
 pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own: Own) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let failed = |error| Failure::Read { path: "signals".into(), error };
-    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+    let take_over = || Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?));
+    let (mut term, mut int) = held_back(take_over).map_err(failed)?;
     let health = Arc::new(Health::default());
     let listener = match args.metrics {
         Some(address) => Some(
@@ -92,11 +92,9 @@ pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own:
 }
 
 /// Ready when the end has come.
-pub(super) fn over(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // Whoever would say so is gone: that is the end, too.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    }
+pub(super) async fn over(mut stopped: watch::Receiver<bool>) {
+    // Whoever would say so is gone: that is the end, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Asks kubelet, looks around, and gives back what is free.

@@ -1,6 +1,6 @@
 //! The configuration, followed while it changes.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(super) async fn follow(args: &cli::Agent, agent: &LiveAgent, root: &Root, st
     }
 }
 
-fn take(agent: &LiveAgent, path: &PathBuf, node: Option<&str>, root: &Root) {
+fn take(agent: &LiveAgent, path: &Path, node: Option<&str>, root: &Root) {
     let config = match effective(path, node, root) {
         Ok(config) => Arc::new(config),
         Err(error) => {

@@ -66,7 +66,7 @@ async fn rehearse(args: &Rehearse, folder: &Folder, vmi: &Vmi, domain: Vec<u8>) 
             collect(args, process).await?
         }
     };
-    step.end();
+    step.end_unjudged();
     say(&format!(
         "KubeVirt {}, {}",
         args.release,
@@ -140,7 +140,7 @@ async fn end(client: &Client, process: Option<&mut Process>) -> Result<(), Failu
     if client.version == "v1alpha3" && client.wants("Shutdown") {
         let step = Step::begin("Shutdown");
         client.shutdown().await.map_err(|error| Trouble::End(format!("Shutdown: {error}")))?;
-        step.end();
+        step.end_unjudged();
     } else {
         return say("Shutdown: the sidecar is not told that the VM has ended");
     }
@@ -149,7 +149,7 @@ async fn end(client: &Client, process: Option<&mut Process>) -> Result<(), Failu
     };
     let step = Step::begin("the sidecar's end");
     let ended = process.wait(END).await;
-    step.end();
+    step.end_unjudged();
     match ended {
         Some(status) if status.success() => say("Shutdown: answered, and the sidecar has ended"),
         Some(status) => Err(Trouble::End(format!("the sidecar ended with {status}")).into()),

@@ -119,7 +119,8 @@ impl Drop for Process {
 
 fn options(args: &Rehearse) -> Vec<OsString> {
     let inputs = &args.inputs;
-    let mut options: Vec<OsString> = Vec::new();
+    // There is no node here to be prepared; the sidecar warns of what would be asked.
+    let mut options: Vec<OsString> = vec!["--agent".into(), "off".into()];
     for profile in &inputs.profiles {
         options.extend(["--profile".into(), profile.into()]);
     }

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use crate::base::held_back;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
@@ -15,12 +16,14 @@ pub(super) struct Signals([(Signal, Arrivals); 3]);
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self([
-            (Signal::SIGTERM, signal(SignalKind::terminate())?),
-            (Signal::SIGINT, signal(SignalKind::interrupt())?),
-            // The terminal is gone.
-            (Signal::SIGHUP, signal(SignalKind::hangup())?),
-        ]))
+        held_back(|| {
+            Ok(Self([
+                (Signal::SIGTERM, signal(SignalKind::terminate())?),
+                (Signal::SIGINT, signal(SignalKind::interrupt())?),
+                // The terminal is gone.
+                (Signal::SIGHUP, signal(SignalKind::hangup())?),
+            ]))
+        })
     }
 
     /// Waits for the first to come.

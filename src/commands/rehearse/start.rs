@@ -11,7 +11,7 @@ use super::show::{Step, changes, host_devices, say};
 use super::{Failure, Trouble};
 use crate::commands::tell;
 use crate::domain::Domain;
-use crate::kubevirt::launcher::{Client, CloudInitSource, Release, Vmi};
+use crate::kubevirt::launcher::{Client, CloudInit, CloudInitSource, Release, Vmi};
 use crate::kubevirt::readback::add_ports;
 use crate::kubevirt::reduce::reduce_for;
 
@@ -99,13 +99,17 @@ impl Start<'_> {
             say(&format!("OnDefineDomain, {name}: the sidecar does not want to be asked"))?;
             return Ok(sent.to_vec());
         }
-        let step = Step::begin(format!("OnDefineDomain, {name}"));
-        let answer = self.client.define(sent, &self.vmi.json()).await.map_err(Trouble::Sync)?;
-        step.end();
-        if answer.is_empty() {
-            return Err(Trouble::Sync("EOF".to_owned()).into());
+        // A sidecar that names the hook point twice is called twice, the second time with its own answer.
+        let mut answer = sent.to_vec();
+        for _ in 0..self.client.times("OnDefineDomain") {
+            let step = Step::begin(format!("OnDefineDomain, {name}"));
+            answer = self.client.define(&answer, &self.vmi.json()).await.map_err(Trouble::Sync)?;
+            step.end();
+            if answer.is_empty() {
+                return Err(Trouble::Sync("EOF".to_owned()).into());
+            }
+            self.reduced(&answer)?;
         }
-        self.reduced(&answer)?;
         say(&format!("OnDefineDomain, {name}: {}", changes(sent, &answer)))?;
         Ok(answer)
     }
@@ -158,20 +162,28 @@ impl Start<'_> {
         let step = Step::begin("PreCloudInitIso");
         let answer = self.client.pre_cloud_init_iso(brought.clone(), &self.vmi.json()).await.map_err(Trouble::Sync)?;
         step.end();
-        let user_data = |json: &[u8]| {
-            let value: Value = serde_json::from_slice(json).ok()?;
-            Some(value.get("UserData")?.as_str()?.to_owned())
-        };
-        let before = user_data(&brought.data).unwrap_or_default();
-        let Some(after) = user_data(&answer.data) else {
-            return Err(Trouble::Sync("the hook's cloudInitData is not valid".to_owned()).into());
-        };
+        let before = user_data(&brought).unwrap_or_default();
+        let after = user_data(&answer)
+            .map_err(|error| Trouble::Sync(format!("the hook's cloud-init data cannot be read: {error}")))?;
         // Never shown: there are passwords in it.
         say(match before == after {
             true => "PreCloudInitIso: the user data stays as it is",
             false => "PreCloudInitIso: the user data is changed",
         })
     }
+}
+
+/// The user data that KubeVirt takes from an answer: of `cloudInitData` if that has user data and metadata, or else of
+/// `cloudInitNoCloudSource`, which older hooks answer alone.
+fn user_data(answer: &CloudInit) -> Result<String, serde_json::Error> {
+    let data: Value = serde_json::from_slice(&answer.data)?;
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let has = |name: &str| data.get(name).is_some_and(|metadata| !metadata.is_null());
+    let user_data = text(&data, "UserData");
+    if !user_data.is_empty() && (has("NoCloudMetaData") || has("ConfigDriveMetaData")) {
+        return Ok(user_data);
+    }
+    Ok(text(&serde_json::from_slice(&answer.no_cloud_source)?, "userData"))
 }
 
 fn last(answer: &[u8]) -> Result<(), Failure> {

@@ -61,6 +61,14 @@ pub enum HookError {
     /// Cloud-init data that cannot be merged with what is asked.
     #[error("cloud-init: {0}")]
     CloudInit(CloudInitError),
+    /// The node's agent has not done yet what the VM needs.
+    #[error("{line}")]
+    Agent {
+        /// Why.
+        line: String,
+        /// Whether that passes by itself.
+        passes: bool,
+    },
     /// A mistake of ours.
     #[error("this is a mistake of virt-tailor, please report it: {0}")]
     Bug(String),

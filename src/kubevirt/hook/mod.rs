@@ -3,6 +3,7 @@
 //! No state is kept from call to call, except facts about the host (see `facts`): KubeVirt calls up to three times per
 //! start and loses part of every answer in between, so each call is answered from what it brings.
 
+mod errand;
 mod error;
 mod facts;
 mod pass;
@@ -11,7 +12,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::config::{DomainProfile, Guest, Problems, ProfileArgument, Profiles, Request as Asked, resolve, validate};
+use crate::config::{
+    DomainProfile, Guest, Problems, ProfileArgument, Profiles, Request as Asked, Resolved, resolve, validate,
+};
 use crate::domain::{Domain, LibvirtMode, Outcome, Request, mutate};
 
 use super::VmView;
@@ -20,7 +23,7 @@ use super::cloudinit::{Document, Reboot, pre_cloud_init_iso_with};
 pub use error::{HookError, one_line};
 pub use pass::Pass;
 
-use facts::Host;
+use facts::{Host, Known};
 
 /// The longest answer: KubeVirt receives messages of 4 MiB at most; the rest is room for everything around the document.
 pub const MAX_ANSWER: usize = (4 << 20) - (1 << 10);
@@ -146,11 +149,24 @@ impl Hook {
         profiles.directory().filter_map(mistakes).map(|problems| problems.one_line()).collect()
     }
 
-    /// Answers OnDefineDomain, or the Plugin API's MutateDomain.
-    pub fn define(&self, domain: &[u8], vmi: &[u8]) -> Reply {
+    /// Answers OnDefineDomain, or the Plugin API's MutateDomain. `lock_confirmed`: see [`Request`].
+    pub fn define(&self, domain: &[u8], vmi: &[u8], lock_confirmed: bool) -> Reply {
         let mut seen = Seen::default();
-        let answer = guarded(|| self.fitted(domain, vmi, &mut seen)).and_then(short_enough);
+        let fitted = || {
+            let Fitted { mut outcome, host, .. } = self.fitted(domain, vmi, lock_confirmed, &mut seen)?;
+            if let Some(known) = host {
+                outcome.notes.splice(0..0, known.note.clone());
+                self.host.hold(known);
+            }
+            Ok(outcome)
+        };
+        let answer = guarded(fitted).and_then(short_enough);
         self.reply_with_domain(answer, domain, seen)
+    }
+
+    /// Answers with an error that came from elsewhere: the agent has not done yet what the VM needs.
+    pub fn refuse(&self, domain: &[u8], error: HookError) -> Reply {
+        self.reply_with_domain(Err(error), domain, Seen::default())
     }
 
     /// Answers the Plugin API's MutateDomain with a domain of a type that is not libvirt's.
@@ -241,7 +257,7 @@ impl Hook {
         Reply { vm: None, pass: Some(Pass::Target), answer, kept: None }
     }
 
-    fn fitted(&self, domain: &[u8], vmi: &[u8], seen: &mut Seen) -> Result<Outcome, HookError> {
+    fn fitted(&self, domain: &[u8], vmi: &[u8], lock_confirmed: bool, seen: &mut Seen) -> Result<Fitted, HookError> {
         if domain.is_empty() {
             return Err(HookError::NoDomain);
         }
@@ -253,11 +269,12 @@ impl Hook {
         let pass = Pass::guess(domain.document());
         seen.pass = Some(pass);
         if pass == Pass::Target {
-            return Ok(domain.into_unchanged());
+            return Ok(Fitted { outcome: domain.into_unchanged(), host: None, profile: None, node: None });
         }
         let view = view(vmi)?;
         let vm = view.facts();
         seen.vm = Some(vm.name.clone());
+        let node = view.node.clone();
         let profile =
             resolve(&asked(&self.options, view.annotations), &self.options.profiles).map_err(HookError::Request)?;
         // Without anything asked nothing needs to be known, and no reading of the host can go wrong.
@@ -267,7 +284,7 @@ impl Hook {
             vm: Some(&vm),
             host: host.as_ref().and_then(|known| known.facts.as_deref()),
             libvirt: self.options.libvirt,
-            lock_confirmed: false,
+            lock_confirmed,
         };
         let mut outcome = mutate(domain, &request).map_err(HookError::Refused)?;
         if !outcome.changes.is_empty() {
@@ -280,12 +297,19 @@ impl Hook {
                     .to_owned(),
             );
         }
-        if let Some(known) = host {
-            outcome.notes.splice(0..0, known.note.clone());
-            self.host.hold(known);
-        }
-        Ok(outcome)
+        Ok(Fitted { outcome, host, profile: Some(profile), node })
     }
+}
+
+/// A domain that is fitted, and what it was fitted with.
+#[derive(Debug)]
+struct Fitted {
+    outcome: Outcome,
+    host: Option<Known>,
+    /// None for a migration target, which nothing is done for.
+    profile: Option<Resolved>,
+    /// The node, as the VMI names it.
+    node: Option<String>,
 }
 
 /// What was found out before the answer was there.

@@ -37,7 +37,12 @@ pub struct Client {
 impl Client {
     /// Whether it is called at a hook point.
     pub fn wants(&self, hook_point: &str) -> bool {
-        self.hook_points.iter().any(|known| known == hook_point)
+        self.times(hook_point) > 0
+    }
+
+    /// How often it is called at a hook point: once for each time that it named it.
+    pub fn times(&self, hook_point: &str) -> usize {
+        self.hook_points.iter().filter(|known| *known == hook_point).count()
     }
 }
 
@@ -55,6 +60,11 @@ pub enum CollectError {
     /// Too few sidecars in time.
     #[error("Failed to collect all expected sidecar hook sockets within given timeout{}", .0.as_ref().map(|last| format!(" (last seen: {last})")).unwrap_or_default())]
     Timeout(Option<String>),
+    /// No socket in time, where KubeVirt looks at the time only while there is one.
+    #[error(
+        "no socket has come in {} s, and before KubeVirt 1.6 virt-launcher waits for the first one without end", .0.as_secs()
+    )]
+    Endless(Duration),
     /// Info was answered with an error, or too late.
     #[error("Failed to process sidecar socket: {}: {error}", socket.display())]
     Info {
@@ -92,7 +102,9 @@ impl Collect {
         let mut found = Vec::new();
         let mut last = None;
         while known.len() < self.wanted {
-            for socket in self.candidates()? {
+            let candidates = self.candidates()?;
+            let looks_at_the_time = self.release.always_looks_at_the_time() || !candidates.is_empty();
+            for socket in candidates {
                 if begin.elapsed() > self.limit {
                     return Err(CollectError::Timeout(last));
                 }
@@ -113,7 +125,10 @@ impl Collect {
                     return Err(CollectError::Ended(how));
                 }
                 if begin.elapsed() > self.limit {
-                    return Err(CollectError::Timeout(last));
+                    return Err(match looks_at_the_time {
+                        true => CollectError::Timeout(last),
+                        false => CollectError::Endless(self.limit),
+                    });
                 }
                 sleep(self.release.poll()).await;
             }

@@ -12,12 +12,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 
 /// How long KubeVirt waits until a connection is ready.
 const DIAL: Duration = Duration::from_secs(2);
+/// After so long gRPC tries once more whatever the reason was (its connection backoff, without the jitter): a file that is no socket
+/// costs all of [`DIAL`].
+const AGAIN: Duration = Duration::from_secs(1);
 /// The fourth byte of an HTTP/2 frame, if it is SETTINGS: the first thing that a server says.
 const SETTINGS: u8 = 4;
 
@@ -39,9 +42,20 @@ pub enum DialError {
 #[derive(Debug, Clone)]
 pub struct Connection(SendRequest<Body>);
 
-/// Connects as KubeVirt does.
+/// Connects as KubeVirt does: again and again until it is given up, with the last reason.
 pub async fn dial(socket: &Path) -> Result<Connection, DialError> {
-    timeout(DIAL, connect(socket)).await.unwrap_or(Err(DialError::Silent))
+    let until = Instant::now() + DIAL;
+    let mut last = DialError::Silent;
+    let trying = async {
+        loop {
+            match connect(socket).await {
+                Ok(connection) => return connection,
+                Err(error) => last = error,
+            }
+            sleep(AGAIN).await;
+        }
+    };
+    timeout_at(until, trying).await.map_err(|_| last)
 }
 
 async fn connect(socket: &Path) -> Result<Connection, DialError> {

@@ -11,6 +11,8 @@ use crate::kubevirt::reduce;
 pub struct Release {
     /// The minor version of 1.x; none for the main branch.
     minor: Option<u8>,
+    /// The patch, which is shown if it was given.
+    patch: Option<u8>,
 }
 
 /// The first that a Rust server can talk to: older ones send the socket's path as authority.
@@ -46,9 +48,16 @@ impl Release {
         self.since(2)
     }
 
-    /// Whether it adds root ports for hot-plugged devices and asks the hooks once more.
+    /// Whether it looks at its time limit even while there is no socket at all.
+    pub fn always_looks_at_the_time(self) -> bool {
+        self.since(6)
+    }
+
+    /// Whether it adds root ports for hot-plugged devices and asks the hooks once more: since 1.8, and since late patches of 1.6 and 1.7
+    /// (seen in 1.6.5 and 1.7.4).
     pub fn adds_ports(self) -> bool {
-        self.since(8)
+        let patch = self.patch.unwrap_or(0);
+        self.since(8) || (self.minor == Some(6) && patch >= 5) || (self.minor == Some(7) && patch >= 4)
     }
 
     /// Whether it asks once more even if no root port was added.
@@ -68,7 +77,7 @@ impl Release {
 
 impl Default for Release {
     fn default() -> Self {
-        Self { minor: Some(LAST) }
+        Self { minor: Some(LAST), patch: None }
     }
 }
 
@@ -77,22 +86,28 @@ impl FromStr for Release {
 
     fn from_str(text: &str) -> Result<Self, UnknownRelease> {
         if text == "main" {
-            return Ok(Self { minor: None });
+            return Ok(Self { minor: None, patch: None });
         }
-        let minor = text.trim_start_matches('v').strip_prefix("1.").and_then(|rest| rest.split('.').next());
-        minor
-            .and_then(|minor| minor.parse().ok())
-            .filter(|minor| (FIRST..=LAST).contains(minor))
-            .map(|minor| Self { minor: Some(minor) })
-            .ok_or_else(|| UnknownRelease(text.to_owned()))
+        let unknown = || UnknownRelease(text.to_owned());
+        let number = |text: &str| text.parse::<u8>().map_err(|_| unknown());
+        let rest = text.strip_prefix('v').unwrap_or(text).strip_prefix("1.").ok_or_else(unknown)?;
+        let (minor, patch) = rest.split_once('.').map_or((rest, None), |(minor, patch)| (minor, Some(patch)));
+        let minor = number(minor)?;
+        if !(FIRST..=LAST).contains(&minor) {
+            return Err(unknown());
+        }
+        // As in "1.9.0-rc.1".
+        let patch = patch.map(|patch| number(patch.split('-').next().unwrap_or(patch))).transpose()?;
+        Ok(Self { minor: Some(minor), patch })
     }
 }
 
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.minor {
-            Some(minor) => write!(f, "1.{minor}"),
-            None => f.write_str("main"),
+        match (self.minor, self.patch) {
+            (Some(minor), Some(patch)) => write!(f, "1.{minor}.{patch}"),
+            (Some(minor), None) => write!(f, "1.{minor}"),
+            (None, _) => f.write_str("main"),
         }
     }
 }

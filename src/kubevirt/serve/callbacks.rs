@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use hyper::body::Bytes;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::kubevirt::hook::{Brought, CloudInit, Hook, HookError, Reply};
 use crate::kubevirt::proto::info::info_server::InfoServer;
 use crate::kubevirt::proto::{v1alpha1, v1alpha2, v1alpha3};
+use crate::link::desk::{Confirmed, Desk as Agent, Policy};
 
 use super::call::Call;
 use super::farewell::farewell;
@@ -25,6 +27,7 @@ const LARGE: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Desk {
     hook: Arc<Hook>,
+    agent: Agent,
     /// For large messages.
     alone: Arc<Semaphore>,
 }
@@ -44,11 +47,13 @@ impl Callbacks {
     /// Everything that virt-launcher calls on the hook socket.
     pub(super) fn into_router(self, mut transport: Transport) -> Router<Layers> {
         let info = Info { cloud_init: self.desk.hook.serves_cloud_init() };
+        let link = self.desk.agent.service();
         let v1 = v1alpha1::callbacks_server::CallbacksServer::new(self.clone());
         let v2 = v1alpha2::callbacks_server::CallbacksServer::new(self.clone());
         let v3 = v1alpha3::callbacks_server::CallbacksServer::new(self);
         transport
             .add_service(InfoServer::new(info))
+            .add_optional_service(link)
             .add_service(v3.max_decoding_message_size(MAX_REQUEST))
             .add_service(v2.max_decoding_message_size(MAX_REQUEST))
             .add_service(v1.max_decoding_message_size(MAX_REQUEST))
@@ -61,8 +66,7 @@ impl Callbacks {
         domain: Bytes,
         vmi: Bytes,
     ) -> Result<Vec<u8>, Status> {
-        let work = move |hook: &Hook| hook.define(&domain, &vmi);
-        Ok(self.desk.answer("OnDefineDomain", version, call, work).await?.bytes)
+        self.desk.define("OnDefineDomain", version, call, (domain, vmi)).await
     }
 
     async fn pre_cloud_init_iso(
@@ -78,8 +82,52 @@ impl Callbacks {
 }
 
 impl Desk {
-    pub(super) fn new(hook: Arc<Hook>) -> Self {
-        Self { hook, alone: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(hook: Arc<Hook>, agent: Agent) -> Self {
+        Self { hook, agent, alone: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Answers a call that brings a domain: with the agent, if the VM needs it and nothing was answered yet.
+    pub(super) async fn define(
+        &self,
+        point: &'static str,
+        version: &'static str,
+        call: Option<Arc<Call>>,
+        (domain, vmi): (Bytes, Bytes),
+    ) -> Result<Vec<u8>, Status> {
+        let confirmed = match self.agent.settled() {
+            Some(confirmed) => Ok(Some(confirmed)),
+            None => self.confirm(call.clone(), &domain, &vmi).await,
+        };
+        let agent = self.agent.clone();
+        let work = move |hook: &Hook| match confirmed {
+            Ok(confirmed) => {
+                let reply = hook.define(&domain, &vmi, confirmed.is_some_and(|confirmed| confirmed.lock));
+                if let (Ok(_), None, Some(confirmed)) = (&reply.answer, &reply.kept, confirmed) {
+                    agent.settle(confirmed);
+                }
+                reply
+            }
+            Err(error) => hook.refuse(&domain, error),
+        };
+        Ok(self.answer(point, version, call, work).await?.bytes)
+    }
+
+    /// Waits for the agent if the VM needs it. Nothing is confirmed where no agent could change the answer.
+    async fn confirm(
+        &self,
+        call: Option<Arc<Call>>,
+        domain: &Bytes,
+        vmi: &Bytes,
+    ) -> Result<Option<Confirmed>, HookError> {
+        let (domain, vmi) = (domain.clone(), vmi.clone());
+        let required = self.agent.policy() == Policy::Required;
+        let errand = self.work(call, move |hook| hook.errand(&domain, &vmi, required)).await;
+        let Ok(Some(errand)) = errand else { return Ok(None) };
+        if self.agent.policy() == Policy::Off && !errand.is_empty() && !errand.is_optional() {
+            tracing::warn!(note = %errand, "not asked of the node's agent (--agent off), and needed on a node");
+        }
+        let confirmed = self.agent.confirm(&errand).await;
+        confirmed.map(Some).map_err(|why| HookError::Agent { line: why.to_string(), passes: why.passes() })
     }
 
     /// Has a call answered on another thread, so that Info and Shutdown need not wait for it, and logs it there.
@@ -90,22 +138,35 @@ impl Desk {
         call: Option<Arc<Call>>,
         work: impl FnOnce(&Hook) -> Reply<T> + Send + 'static,
     ) -> Result<T, Status> {
-        let hook = Arc::clone(&self.hook);
         let came = Instant::now();
-        let is_large = call.as_ref().is_some_and(|call| call.bytes() > LARGE);
-        let alone = if is_large { Arc::clone(&self.alone).acquire_owned().await.ok() } else { None };
-        let work = tokio::task::spawn_blocking(move || {
-            let reply = work(&hook);
-            // A caller that has gone does not end the work, so the work keeps what the call takes.
-            drop((alone, call));
+        let answered = self.work(call, move |hook| {
+            let reply = work(hook);
             log::reply(point, version, &reply, came.elapsed());
             reply.answer
         });
-        match work.await {
+        match answered.await {
             Ok(answer) => answer.map_err(|error| status(&error)),
             // The hook itself catches panics, so this is one in the logging.
             Err(error) => Err(status(&HookError::Bug(error.to_string()))),
         }
+    }
+
+    /// Works on another thread. Large messages are worked on one at a time.
+    async fn work<T: Send + 'static>(
+        &self,
+        call: Option<Arc<Call>>,
+        work: impl FnOnce(&Hook) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let hook = Arc::clone(&self.hook);
+        let is_large = call.as_ref().is_some_and(|call| call.bytes() > LARGE);
+        let alone = if is_large { Arc::clone(&self.alone).acquire_owned().await.ok() } else { None };
+        let work = tokio::task::spawn_blocking(move || {
+            let done = work(&hook);
+            // A caller that has gone does not end the work, so the work keeps what the call takes.
+            drop((alone, call));
+            done
+        });
+        work.await
     }
 }
 
@@ -169,7 +230,7 @@ callbacks!(v1alpha3 {
         &self,
         _: Request<v1alpha3::ShutdownParams>,
     ) -> Result<Response<v1alpha3::ShutdownResult>, Status> {
-        farewell().await;
+        farewell(&self.desk.agent).await;
         // Calls under way are answered before the transport ends, this one too.
         self.stop.ask("Shutdown");
         Ok(Response::new(v1alpha3::ShutdownResult {}))

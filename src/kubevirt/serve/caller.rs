@@ -14,6 +14,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
+use super::agent::may_link;
 use super::crowd::{Crowd, FREE};
 use super::line::Line;
 
@@ -52,7 +53,8 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(stream: UnixStream, crowd: &Crowd) -> Self {
         let waiting = Some((0, Box::pin(sleep(PATIENCE))));
-        Self { stream, seat: Seat::Free(FREE), waiting, line: crowd.enter(), crowd: crowd.clone() }
+        let line = if may_link(&stream) { Line::of_root() } else { Line::default() };
+        Self { stream, seat: Seat::Free(FREE), waiting, line: crowd.enter(line), crowd: crowd.clone() }
     }
 
     /// An error if it is to end; wakes the task when it is.
@@ -64,6 +66,8 @@ impl Caller {
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.seat {
+                // The link has its own limits, and seats are for those who come and go.
+                Seat::Free(0) if self.line.is_link() => return Pin::new(&mut self.stream).poll_read(cx, buf),
                 Seat::Free(0) => {
                     self.line.wants_seat();
                     let seating = Box::pin(self.crowd.clone().seat());

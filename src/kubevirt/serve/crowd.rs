@@ -56,8 +56,8 @@ impl Default for Crowd {
 
 impl Crowd {
     /// Lets one in.
-    pub(super) fn enter(&self) -> Arc<Line> {
-        let line = Arc::new(Line::default());
+    pub(super) fn enter(&self, line: Line) -> Arc<Line> {
+        let line = Arc::new(line);
         lock(&self.lines).push(Arc::clone(&line));
         line
     }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many() {
         let crowd = Crowd::default();
-        let fresh: Vec<_> = (0..MOST).map(|_| crowd.enter()).collect();
+        let fresh: Vec<_> = (0..MOST).map(|_| crowd.enter(Line::default())).collect();
         assert!(!crowd.has_room(), "nobody has had time for a call");
         crowd.leave(&fresh[0]);
         assert!(crowd.has_room());
@@ -194,7 +194,7 @@ mod tests {
     fn a_seat_is_for_one_message_and_not_for_long() {
         let crowd = Crowd::default();
         let seated = |age| {
-            let line = crowd.enter();
+            let line = crowd.enter(Line::default());
             line.call();
             line.is_seated();
             line.ago(age);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn memory_that_lies_idle_is_taken_back() {
         let crowd = Crowd::default();
-        let idle = crowd.enter();
+        let idle = crowd.enter(Line::default());
         idle.hold();
         crowd.relieve();
         assert!(idle.lives());

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::link::desk::Desk;
+
 /// How long the node's agent may take to note durably that this VM is over. KubeVirt itself would wait a minute, with the pod.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Waits for the agent, and not longer than [`PATIENCE`].
-pub(super) async fn farewell() {
-    farewell_to(agent_has_noted()).await;
+/// Tells the agent that the VM is over and waits until it has noted that, not longer than [`PATIENCE`]; not at all without an agent.
+pub(super) async fn farewell(agent: &Desk) {
+    farewell_to(agent.over()).await;
 }
 
 async fn farewell_to(agent: impl Future<Output = ()>) {
@@ -16,11 +18,6 @@ async fn farewell_to(agent: impl Future<Output = ()>) {
     }
 }
 
-/// **The seam for the link to the agent.** Whoever builds it sends "this VM is over" over the pod's link here and returns when the
-/// agent has confirmed that it is in its journal. Until then there is no agent to wait for. That is all a caller relies on: it
-/// returns at once without a link, and being dropped half way harms nothing, as the agent also watches the pod by itself.
-async fn agent_has_noted() {}
-
 #[cfg(test)]
 mod tests {
     use std::future::pending;
@@ -28,6 +25,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::link::desk::Policy;
 
     // Time stands still but for sleeping, so these are exact and take none.
     #[tokio::test(start_paused = true)]
@@ -46,9 +44,9 @@ mod tests {
             let took = begin.elapsed();
             assert!(took >= Duration::from_millis(millis) && took < Duration::from_millis(millis + 10), "{took:?}");
         }
-        // There is no link yet.
+        // Nobody ever came.
         let begin = Instant::now();
-        farewell().await;
+        farewell(&Desk::new(Policy::Auto)).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

@@ -13,6 +13,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::{Code, Status};
 use tower_layer::Layer;
 
+use super::agent::is_link;
 use super::budget::Budget;
 use super::call::Call;
 use super::line::Line;
@@ -55,8 +56,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let line = request.extensions().get::<Arc<Line>>().cloned().unwrap_or_default();
+        match is_link(&request, &line) {
+            Ok(false) => {}
+            // Many messages, in both directions, for hours.
+            Ok(true) => return Box::pin(self.services.call(request)),
+            Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
+        }
         let (mut parts, body) = request.into_parts();
-        let line = parts.extensions.get::<Arc<Line>>().cloned().unwrap_or_default();
         line.call();
         let call = Arc::new(Call::new(parts.uri.clone(), line));
         parts.extensions.insert(Arc::clone(&call));

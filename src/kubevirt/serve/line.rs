@@ -27,6 +27,10 @@ pub(super) struct Line {
     /// Set once; whoever reads from the connection is woken and ends it.
     cut: AtomicBool,
     reader: Mutex<Option<Waker>>,
+    /// Whether root is at the other end.
+    root: bool,
+    /// Whether it is the agent's link, which stays for as long as it likes.
+    link: AtomicBool,
     ways: Mutex<Ways>,
 }
 
@@ -60,12 +64,33 @@ impl Default for Line {
             came: Instant::now(),
             cut: AtomicBool::new(false),
             reader: Mutex::new(None),
+            root: false,
+            link: AtomicBool::new(false),
             ways: Mutex::new(Ways::default()),
         }
     }
 }
 
 impl Line {
+    /// One that may be an agent's.
+    pub(super) fn of_root() -> Self {
+        Self { root: true, ..Self::default() }
+    }
+
+    /// Whether it may become the agent's link.
+    pub(super) fn may_link(&self) -> bool {
+        self.root
+    }
+
+    /// It is the agent's link from now on.
+    pub(super) fn becomes_link(&self) {
+        self.link.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_link(&self) -> bool {
+        self.link.load(Ordering::Relaxed)
+    }
+
     /// The head of a call is there.
     pub(super) fn call(&self) {
         lock(&self.ways).begun = true;
@@ -154,6 +179,9 @@ impl Line {
 
     /// How soon it goes when there is no room for another connection, lowest first; none if it may stay.
     pub(super) fn rank_at_the_door(&self, now: Instant) -> Option<u8> {
+        if self.is_link() {
+            return None;
+        }
         let age = |since| now.saturating_duration_since(since);
         let ways = lock(&self.ways);
         match ways.ours {
@@ -169,6 +197,9 @@ impl Line {
     /// How soon it goes when somebody needs its seat, lowest first; none if it may stay. `moves`: somebody in a seat was answered
     /// just now, so that seats will be free, and who waits for his turn on a busy machine is not to blame.
     pub(super) fn rank_in_seat(&self, now: Instant, moves: bool) -> Option<u8> {
+        if self.is_link() {
+            return None;
+        }
         let age = |since| now.saturating_duration_since(since);
         let ways = lock(&self.ways);
         let Seat::Taken(seated) = ways.seat else { return None };

@@ -4,6 +4,7 @@
 //! An end has three stages: the sockets vanish and nobody is accepted any more, calls under way are answered, and whatever still
 //! hangs after [`DRAIN`] is dropped.
 
+mod agent;
 mod budget;
 mod call;
 mod callbacks;
@@ -34,6 +35,7 @@ use tonic::transport::server::{Router, Server};
 use tower_layer::{Identity, Stack};
 
 use super::hook::Hook;
+use crate::link;
 use budget::Budget;
 use callbacks::{Callbacks, Desk};
 use crowd::Crowd;
@@ -111,16 +113,16 @@ impl Sidecar {
     }
 
     /// Serves until KubeVirt, or a signal, says that it is over.
-    pub fn serve(self, hook: Hook, places: &Places) -> Result<(), ServeError> {
+    pub fn serve(self, hook: Hook, places: &Places, agent: link::desk::Policy) -> Result<(), ServeError> {
         let Self { runtime, stop } = self;
-        let outcome = runtime.block_on(serve(Arc::new(hook), places, &stop));
+        let outcome = runtime.block_on(serve(Arc::new(hook), places, link::desk::Desk::new(agent), &stop));
         // A document that is still being fitted is nobody's any more.
         runtime.shutdown_background();
         outcome
     }
 }
 
-async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), ServeError> {
+async fn serve(hook: Arc<Hook>, places: &Places, agent: link::desk::Desk, stop: &Stop) -> Result<(), ServeError> {
     // Both sockets or none: a place that cannot be served is to be seen at the start.
     let plugin = match &places.plugin {
         Some(folder) => Some(socket::place_only(folder, name::PLUGIN_SOCKET).await?),
@@ -135,8 +137,14 @@ async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), Serv
     };
     let crowd = Crowd::default();
     let budget = Budget::new(crowd.clone());
-    let desk = Desk::new(hook);
+    let desk = Desk::new(hook, agent.clone());
     let callbacks = Callbacks::new(desk.clone(), stop.clone());
+    let farewell = async {
+        stop.asked().await;
+        // It would keep its connection, and that the process.
+        agent.end();
+        std::future::pending::<()>().await;
+    };
     let serving = async {
         tokio::try_join!(
             listen(hooks, callbacks.into_router(transport(&budget)), &crowd, stop),
@@ -145,6 +153,7 @@ async fn serve(hook: Arc<Hook>, places: &Places, stop: &Stop) -> Result<(), Serv
     };
     tokio::select! {
         outcome = serving => outcome.map(|_| ()),
+        () = farewell => Ok(()),
         () = stop.asked_for(DRAIN) => {
             tracing::warn!(seconds = DRAIN.as_secs(), "a connection hangs; it is dropped");
             Ok(())

@@ -41,12 +41,16 @@ impl DomainHookService for DomainHooks {
         let call = call_of(&request);
         let MutateDomainRequest { domain_type, domain, vmi, sidecar_context } = request.into_inner();
         let is_target = sidecar_context.is_some_and(|context| context.invocation_context == MIGRATION_TARGET);
-        let work = move |hook: &Hook| match domain_type.as_str() {
-            _ if is_target => hook.unchanged(&domain),
-            "libvirt" => hook.define(&domain, &vmi),
-            _ => hook.other_type(&domain, domain_type),
+        let (point, version) = ("MutateDomain", "plugins.v1alpha1");
+        if domain_type == "libvirt" && !is_target {
+            let domain = self.desk.define(point, version, call, (domain, vmi)).await?;
+            return Ok(Response::new(MutateDomainResponse { domain }));
+        }
+        let work = move |hook: &Hook| match is_target {
+            true => hook.unchanged(&domain),
+            false => hook.other_type(&domain, domain_type),
         };
-        let outcome = self.desk.answer("MutateDomain", "plugins.v1alpha1", call, work).await?;
+        let outcome = self.desk.answer(point, version, call, work).await?;
         Ok(Response::new(MutateDomainResponse { domain: outcome.bytes }))
     }
 }

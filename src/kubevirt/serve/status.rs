@@ -37,6 +37,8 @@ fn code(error: &HookError) -> Code {
         HookError::Refused(_) | HookError::CloudInit(_) => Code::FailedPrecondition,
         HookError::TooLong { .. } => Code::ResourceExhausted,
         HookError::NotServed { .. } => Code::Unimplemented,
+        HookError::Agent { passes: true, .. } => Code::Unavailable,
+        HookError::Agent { passes: false, .. } => Code::FailedPrecondition,
         HookError::Bug(_) => Code::Internal,
     }
 }

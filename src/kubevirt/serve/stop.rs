@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::held_back;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -42,8 +43,8 @@ impl Stop {
 
     /// Lets SIGTERM and SIGINT ask. Must be called in a runtime.
     pub(super) fn on_signals(&self) -> io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (mut terminate, mut interrupt) =
+            held_back(|| Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)))?;
         let stop = self.clone();
         tokio::spawn(async move {
             let who = tokio::select! {

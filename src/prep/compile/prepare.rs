@@ -7,8 +7,8 @@ use crate::base::PciAddress;
 use crate::config::node::{HoldService, ModuleStep, Numa, ParameterName, ParameterValue, PrepareStep, Resource};
 use crate::prep::step::Step;
 use crate::prep::steps::{
-    AddHugepages, LoadModule, PinPower, ReleaseConsoles, ReleaseFramebuffer, ResetMethod, SetParameter,
-    SetResetMethods, StopService, SwapModule, UnloadModule, upstream,
+    AddHugepages, LoadModule, PinPower, ReleaseConsoles, ReleaseFramebuffer, SetParameter, SetResetMethods,
+    StopService, SwapModule, UnloadModule, upstream,
 };
 
 /// The steps of a resource's `prepare`, in the order written.
@@ -35,7 +35,7 @@ pub(super) fn steps(compiler: &Compiler<'_>, resource: &Resource, device: PciAdd
                 steps.extend(awake.map(|address| Step::PinPower(PinPower { address })));
             }
             PrepareStep::Reset(methods) => {
-                let methods = methods.iter().map(|method| reset(*method)).collect();
+                let methods = methods.clone();
                 steps.push(Step::SetResetMethods(SetResetMethods { address: device, methods }));
             }
         }
@@ -73,17 +73,4 @@ fn of_module(step: &ModuleStep) -> Step {
 /// As modprobe takes them.
 fn parameters(parameters: &BTreeMap<ParameterName, ParameterValue>) -> Vec<String> {
     parameters.iter().map(|(name, value)| format!("{}={}", name.as_str(), value.as_str())).collect()
-}
-
-fn reset(method: crate::config::node::ResetMethod) -> ResetMethod {
-    use crate::config::node::ResetMethod as Written;
-    match method {
-        Written::DeviceSpecific => ResetMethod::DeviceSpecific,
-        Written::Acpi => ResetMethod::Acpi,
-        Written::Flr => ResetMethod::Flr,
-        Written::AfFlr => ResetMethod::AfFlr,
-        Written::Pm => ResetMethod::Pm,
-        Written::Bus => ResetMethod::Bus,
-        Written::CxlBus => ResetMethod::CxlBus,
-    }
 }

@@ -4,10 +4,11 @@ use super::Compiler;
 use crate::base::{did_you_mean, shown};
 use crate::config::Memlock;
 use crate::config::node::{Cpus, Profile, ProfileStep};
+use crate::host::CpuSet;
 use crate::prep::journal::Request;
 use crate::prep::owner::Owner;
 use crate::prep::step::Step;
-use crate::prep::steps::{AllowOvercommit, CpuSet, IsolateCpus, MoveIrqs, StopService};
+use crate::prep::steps::{AllowOvercommit, IsolateCpus, MoveIrqs, StopService};
 
 /// What is known of a VM's pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Compiler<'_> {
 /// The CPUs that are meant.
 fn cpus(cpus: &Cpus, pod: &PodPlace) -> Result<CpuSet, String> {
     match cpus {
-        Cpus::List(list) => list.to_string().parse().map_err(|error: crate::prep::steps::CpuSetError| error.to_string()),
+        Cpus::List(list) => list.to_string().parse().map_err(|error: crate::host::CpuSetError| error.to_string()),
         Cpus::Auto => pod.cpus.clone().ok_or_else(|| {
             "the VM's pod has no CPUs for itself: give the VM dedicatedCpuPlacement, on a node whose kubelet has cpuManagerPolicy static"
                 .to_owned()

@@ -1,7 +1,8 @@
 //! Making a plan.
 
-use super::conflicts::conflicts;
+use super::conflicts::{along, conflicts};
 use super::error::EngineError;
+use super::fault;
 use super::guard::Guard;
 use super::progress::Progress;
 use super::reach::reach;
@@ -77,6 +78,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         let mut applied = Applied::default();
         for (index, step) in request.steps.iter().enumerate() {
             tell(Progress::Step { number: index + 1, of: request.steps.len(), step, undo: false });
+            fault::about(Some(step));
             match self.make(&mut hand, request, step, tell, &mut applied) {
                 Ok(()) => (),
                 Err(Failure::Journal(error)) => return Err(error.into()),
@@ -88,6 +90,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 }
             }
         }
+        fault::about(None);
         if before != Some(HoldingPhase::Ready) {
             self.append(Event::Ready { owner: request.owner.clone() })?;
             applied.changed = true;
@@ -149,6 +152,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             }
             None => {
                 let wanted = step.wanted(&now)?;
+                let reasons = along(self.journal().ledger(), &request.owner, step, &now, &wanted);
+                if !reasons.is_empty() {
+                    return Err(Failure::Guard(reasons));
+                }
                 self.guard_step(request, step)?;
                 let id = RecordId(self.journal().ledger().next);
                 let (owner, original) = (request.owner.clone(), now.clone());

@@ -1,8 +1,11 @@
 //! What other owners have that a request wants. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::prep::journal::{HoldingPhase, Ledger, Record, RecordPhase, Request};
 use crate::prep::kind::Sharing;
-use crate::prep::step::Step;
+use crate::prep::owner::Owner;
+use crate::prep::step::{Step, StepState};
 
 /// Reasons why a request cannot be met beside what is held already, a line each; none if it can.
 pub(super) fn conflicts(ledger: &Ledger, request: &Request) -> Vec<String> {
@@ -86,6 +89,24 @@ fn taken_from_under(ledger: &Ledger, request: &Request, reasons: &mut Vec<String
     }
 }
 
+/// What others have that making a step would take along, a line each.
+pub(super) fn along(ledger: &Ledger, owner: &Owner, step: &Step, now: &StepState, wanted: &StepState) -> Vec<String> {
+    let along = step.along(now, wanted);
+    let records = ledger.records.values().filter(|record| along.contains(&record.step.effect().key));
+    let theirs = records.filter_map(|record| Some((record, record.owners.iter().find(|other| *other != owner)?)));
+    theirs
+        .map(|(record, other)| {
+            format!("{} stands against what {other} has: {}", step.describe(), record.step.describe())
+        })
+        .collect()
+}
+
+/// The keys of all effects that others than an owner have.
+pub(super) fn held_by_others(ledger: &Ledger, owner: &Owner) -> BTreeSet<String> {
+    let theirs = ledger.records.values().filter(|record| record.owners.iter().any(|other| other != owner));
+    theirs.map(|record| record.step.effect().key).collect()
+}
+
 /// What hangs.
 fn quarantined(ledger: &Ledger, request: &Request, reasons: &mut Vec<String>) {
     let locks = request.steps.iter().map(|step| step.effect().lock());
@@ -102,7 +123,6 @@ fn quarantined(ledger: &Ledger, request: &Request, reasons: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::prep::journal::RecordId;
-    use crate::prep::step::StepState;
     use crate::prep::steps::{Bind, CheckDisks, DisksState, PinPower};
 
     const PF: &str = "0000:3b:00.0";

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Engine;
-use super::conflicts::conflicts;
+use super::conflicts::{along, conflicts};
 use super::error::EngineError;
 use super::guard::Guard;
 use crate::prep::action::Action;
@@ -12,6 +12,7 @@ use crate::prep::journal::{Ledger, Request};
 use crate::prep::kind::Sharing;
 use crate::prep::owner::Owner;
 use crate::prep::step::{Step, StepState};
+use crate::prep::trouble::Trouble;
 
 /// Everything a request would do, in order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -120,7 +121,10 @@ fn planned(ledger: &Ledger, hand: &mut impl Hand, request: &Request, step: &Step
         .filter(|_| effect.sharing == Sharing::Shared)
         .map(|(_, record)| record.owners.iter().filter(|owner| **owner != request.owner).cloned().collect::<Vec<_>>())
         .filter(|owners| !owners.is_empty());
-    let planned = step.wanted(&now).and_then(|wanted| Ok((step.moves(&now, &wanted, 0)?, wanted)));
+    let planned = step.wanted(&now).and_then(|wanted| match &*along(ledger, &request.owner, step, &now, &wanted) {
+        [] => Ok((step.moves(&now, &wanted, 0)?, wanted)),
+        reasons => Err(Trouble::new(reasons.join("; "))),
+    });
     let (actions, wanted) = match planned {
         Ok(planned) => planned,
         Err(trouble) => return unknown(Some(now), trouble.message),

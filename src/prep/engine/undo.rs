@@ -2,7 +2,9 @@
 
 use super::Engine;
 use super::apply::keys;
+use super::conflicts::held_by_others;
 use super::error::{EngineError, Left};
+use super::fault;
 use super::guard::Guard;
 use super::progress::Progress;
 use super::reach::{Arrival, reach};
@@ -70,6 +72,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 continue;
             }
             tell(Progress::Step { number: index + 1, of: ids.len(), step: &record.step, undo: true });
+            fault::about(Some(&record.step));
             let hand = replaced.as_mut().unwrap_or(hand);
             match self.take_back_one(hand, *id, &record, tell) {
                 Ok(arrival) => undone.notes.extend(arrival.note),
@@ -91,6 +94,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 }
             }
         }
+        fault::about(None);
         if undone.left.is_empty() {
             self.append(Event::Released { owner: owner.clone() })?;
         }
@@ -120,6 +124,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 step.unfinished(&record.original, &record.wanted, &now).map_err(HandError::from)?
             }
             _ => step.undone(&record.original, &record.wanted, &now).map_err(HandError::from)?,
+        };
+        let goal = match record.owners.first() {
+            Some(owner) => step.sparing(&goal, &held_by_others(self.journal().ledger(), owner)),
+            None => goal,
         };
         self.append(Event::Undoing { id, goal: Some(goal.clone()) })?;
         let arrival = reach(hand, step, &goal, now, tell)?;

@@ -20,7 +20,10 @@ pub(super) fn refusals(site: &Site, address: PciAddress, allowance: Allowance<'_
              (guards.acknowledge with risk: hiddenInterface for this address allows it)"
         ));
     }
-    for role in site.nics.roles(address) {
+    // Who reads only one reason reads the weightiest.
+    let mut roles = site.nics.roles(address);
+    roles.sort_by_key(|role| !matches!(role, Role::DefaultRoute { .. }));
+    for role in roles {
         let (risk, why) = match role {
             Role::Address { link, address: ip, prefix } => {
                 (Risk::Uplink, format!("{link} of {address} has the address {ip}/{prefix}"))

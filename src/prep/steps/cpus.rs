@@ -10,9 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cpu_set::CpuSet;
 use super::sysfs::write;
-use crate::host::Root;
+use crate::host::{CpuSet, Root};
 use crate::prep::action::{Action, HostFile};
 use crate::prep::kind::{Effect, Kind, Reached};
 use crate::prep::trouble::Trouble;

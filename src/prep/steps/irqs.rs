@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::cpu_set::CpuSet;
-use crate::host::Root;
+use crate::host::{CpuSet, Root};
 use crate::prep::action::{Action, HostFile};
 use crate::prep::kind::{Effect, Kind, Reached};
 use crate::prep::trouble::Trouble;

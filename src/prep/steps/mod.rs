@@ -1,7 +1,6 @@
 //! One file per kind of step.
 
 mod bind;
-mod cpu_set;
 mod cpus;
 mod disks;
 mod framebuffer;
@@ -21,7 +20,6 @@ mod vgpu;
 mod vtconsole;
 
 pub use bind::{Bind, BindState};
-pub use cpu_set::{CpuSet, CpuSetError};
 pub use cpus::{CpusState, IsolateCpus};
 pub use disks::{CheckDisks, DiskClaim, DiskState, DisksState};
 pub use framebuffer::{Framebuffer, FramebufferState, Place, ReleaseFramebuffer};
@@ -32,7 +30,7 @@ pub use memlock::{Limits, MemlockState, SetMemlock};
 pub use module::{Driven, LoadModule, Loaded, ModuleState, Need, Shown, SwapModule, SwapState, UnloadModule};
 pub use parameter::{ParameterState, SetParameter};
 pub use power::{PinPower, PowerState, upstream};
-pub use reset::{ResetMethod, ResetState, SetResetMethods};
+pub use reset::{ResetState, SetResetMethods};
 pub use service::{ServiceState, StopService};
 pub use vf_attributes::{SetVf, VfState};
 pub use vfs::{MakeVfs, Vf, VfsState, vf_address};

@@ -14,6 +14,7 @@ mod swap;
 mod unload;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,14 @@ impl ModuleState {
     fn unload(&self) -> impl Iterator<Item = Action> {
         self.loaded.iter().map(|one| Action::UnloadModule { module: one.name.clone() })
     }
+}
+
+/// Looking at modules reads long lists and unpacks whole files, and waits for no device: a busy machine may take its time.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+
+/// The effect of all that is done to a module.
+fn key(module: &str) -> String {
+    format!("module {}", named(module))
 }
 
 /// Puts a module behind all that use it.

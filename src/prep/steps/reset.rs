@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sysfs::{function, write_function};
 use crate::base::PciAddress;
+use crate::config::node::ResetMethod;
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -19,26 +20,6 @@ pub struct SetResetMethods {
     pub address: PciAddress,
     /// The ways, the one that is tried first at the front.
     pub methods: Vec<ResetMethod>,
-}
-
-/// A way of resetting a function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResetMethod {
-    /// What the kernel, or a module of the vendor's, knows of this very device.
-    DeviceSpecific,
-    /// By the firmware's tables.
-    Acpi,
-    /// Function level reset of PCI Express.
-    Flr,
-    /// Function level reset of conventional PCI.
-    AfFlr,
-    /// By way of D3hot.
-    Pm,
-    /// The whole bus: every function below the same bridge is reset as well.
-    Bus,
-    /// The bus of a CXL device.
-    CxlBus,
 }
 
 /// What the attribute says.
@@ -108,22 +89,7 @@ impl Kind for SetResetMethods {
 
 impl SetResetMethods {
     fn names(&self) -> Vec<String> {
-        self.methods.iter().map(|method| method.name().to_owned()).collect()
-    }
-}
-
-impl ResetMethod {
-    /// As the kernel writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DeviceSpecific => "device_specific",
-            Self::Acpi => "acpi",
-            Self::Flr => "flr",
-            Self::AfFlr => "af_flr",
-            Self::Pm => "pm",
-            Self::Bus => "bus",
-            Self::CxlBus => "cxl_bus",
-        }
+        self.methods.iter().map(|method| method.as_str().to_owned()).collect()
     }
 }
 
@@ -179,7 +145,7 @@ mod tests {
             ResetMethod::Bus,
             ResetMethod::CxlBus,
         ] {
-            assert_eq!(serde_json::to_value(method).unwrap(), method.name());
+            assert_eq!(serde_json::to_value(method).unwrap(), method.as_str());
         }
     }
 

@@ -1,13 +1,14 @@
 //! Have a module loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::parameter::same;
 use super::super::sysfs::write;
-use super::{Loaded, ModuleState, Need, drives};
+use super::{LOOK_WITHIN, Loaded, ModuleState, Need, drives, key};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -85,7 +86,11 @@ impl Kind for LoadModule {
     }
 
     fn effect(&self) -> Effect {
-        Effect::shared(format!("module {}", named(&self.module)))
+        Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<ModuleState, Trouble> {
@@ -165,6 +170,19 @@ impl Kind for LoadModule {
     fn undone(&self, original: &ModuleState, _wanted: &ModuleState, now: &ModuleState) -> ModuleState {
         // Who unloaded it meanwhile had a reason.
         if original.is_loaded() && !now.is_loaded() { now.clone() } else { original.clone() }
+    }
+
+    fn along(&self, from: &ModuleState, to: &ModuleState) -> Vec<String> {
+        let comes = !from.is_loaded() && to.is_loaded();
+        from.needs.iter().filter(|need| comes && !need.loaded).map(|need| key(&need.name)).collect()
+    }
+
+    fn sparing(&self, goal: &ModuleState, held: &BTreeSet<String>) -> ModuleState {
+        let mut goal = goal.clone();
+        for need in &mut goal.needs {
+            need.loaded |= held.contains(&key(&need.name));
+        }
+        goal
     }
 
     fn reached(&self, goal: &ModuleState, now: &ModuleState) -> Reached {
@@ -265,6 +283,18 @@ mod tests {
         let built_in = ModuleState { built_in: true, shown: shown("41", true), ..state(&[]) };
         let wanted = step.wanted(&built_in).unwrap();
         assert_eq!(told(&step.moves(&built_in, &wanted, 0)), [format!("write \"0x10\" to {file}")]);
+    }
+
+    #[test]
+    fn what_comes_along_is_named_and_stays_if_others_want_it() {
+        let step = step("vxlan", &[]);
+        let need = |loaded, idle| Need { name: "udp_tunnel".to_owned(), loaded, idle };
+        let original = ModuleState { needs: vec![need(false, false)], ..state(&[]) };
+        assert_eq!(step.along(&original, &step.wanted(&original).unwrap()), ["module udp_tunnel"]);
+        let now = ModuleState { needs: vec![need(true, true)], ..state(&[]) };
+        assert_eq!(told(&step.moves(&now, &original, 1)), ["unload module udp_tunnel"]);
+        let spared = step.sparing(&original, &["module udp_tunnel".to_owned()].into());
+        assert_eq!((step.moves(&now, &spared, 1), step.reached(&spared, &now)), (Vec::new(), Reached::Yes));
     }
 
     #[test]

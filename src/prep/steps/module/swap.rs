@@ -3,10 +3,11 @@
 //! Which build is loaded is told by its build id, which the kernel shows of every loaded module and the file has in it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, ModuleState, load_again};
+use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
@@ -42,7 +43,11 @@ impl Kind for SwapModule {
     }
 
     fn effect(&self) -> Effect {
-        Effect::shared(format!("module {}", named(&self.module)))
+        Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<SwapState, Trouble> {
@@ -92,7 +97,7 @@ impl Kind for SwapModule {
 
     fn moves(&self, from: &SwapState, to: &SwapState, attempt: u32) -> Vec<Action> {
         // Nobody is unloaded for what cannot be done, and the second time whatever is missing comes back without parameters.
-        if attempt > 1 || from.modules.kept().is_some() {
+        if attempt > 1 || from.modules.kept().is_some() || (!to.modules.is_loaded() && user(from).is_some()) {
             return Vec::new();
         }
         let mut moves = Vec::new();
@@ -116,13 +121,25 @@ impl Kind for SwapModule {
         moves
     }
 
+    fn undone(&self, original: &SwapState, _wanted: &SwapState, now: &SwapState) -> SwapState {
+        let mut goal = original.clone();
+        if original.modules.is_loaded() {
+            // Who has come to use it meanwhile shall use what takes its place.
+            let there = |one: &&Loaded| original.modules.loaded.iter().any(|other| other.name == one.name);
+            let users = now.modules.loaded.iter().filter(|one| one.name != named(&self.module) && !there(one));
+            goal.modules.loaded.splice(0..0, users.cloned());
+        }
+        goal
+    }
+
     fn reached(&self, goal: &SwapState, now: &SwapState) -> Reached {
         let missing = |one: &&Loaded| !now.modules.loaded.iter().any(|other| other.name == one.name);
         let kept = || now.modules.kept().map_or_else(String::new, |why| format!(": {why}"));
         match goal.modules.loaded.iter().find(missing) {
             Some(one) => Reached::No(format!("module {} is not loaded", one.name)),
             None if !goal.modules.is_loaded() && now.modules.is_loaded() => {
-                Reached::No(format!("module {} is still loaded{}", self.module, kept()))
+                let used = user(now).map(|user| format!(": module {user} uses it"));
+                Reached::No(format!("module {} is still loaded{}", self.module, used.unwrap_or_else(kept)))
             }
             None if goal.swapped && !now.swapped => {
                 Reached::No(format!("module {} is not the one in {}{}", self.module, self.from.display(), kept()))
@@ -133,6 +150,12 @@ impl Kind for SwapModule {
             None => Reached::Yes,
         }
     }
+}
+
+/// A module that uses it.
+fn user(now: &SwapState) -> Option<&str> {
+    let (_, users) = now.modules.loaded.split_last()?;
+    users.last().map(|one| one.name.as_str())
 }
 
 #[cfg(test)]
@@ -189,6 +212,24 @@ mod tests {
         let wanted = step().wanted(&original).unwrap();
         assert_eq!(told(&step().moves(&original, &wanted, 0)), ["load module sfc x=1 from /opt/sfc"]);
         assert_eq!(told(&step().moves(&state(&["sfc"], true, false), &original, 0)), ["unload module sfc"]);
+    }
+
+    #[test]
+    fn who_came_to_use_it_meanwhile_is_not_forgotten() {
+        let original = state(&["sfc"], false, false);
+        let (wanted, now) = (step().wanted(&original).unwrap(), state(&["sfc_ptp", "sfc"], true, false));
+        let goal = step().undone(&original, &wanted, &now);
+        assert_eq!(
+            told(&step().moves(&now, &goal, 0)),
+            ["unload module sfc_ptp", "unload module sfc", "load module sfc debug=2", "load module sfc_ptp debug=2"]
+        );
+        // It was we who loaded it, and its user stays.
+        let none = state(&[], false, false);
+        assert_eq!(step().moves(&now, &step().undone(&none, &wanted, &now), 0), []);
+        assert_eq!(
+            step().reached(&none, &now),
+            Reached::No("module sfc is still loaded: module sfc_ptp uses it".to_owned())
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Have a module not loaded.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, ModuleState, load_again};
+use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
-use crate::prep::live::modules::named;
 use crate::prep::trouble::Trouble;
 
 /// Have this module, and those that use it, not loaded.
@@ -24,7 +25,11 @@ impl Kind for UnloadModule {
     }
 
     fn effect(&self) -> Effect {
-        Effect::shared(format!("module {}", named(&self.module)))
+        Effect::shared(key(&self.module))
+    }
+
+    fn observe_within(&self) -> Duration {
+        LOOK_WITHIN
     }
 
     fn observe(&self, root: &Root) -> Result<ModuleState, Trouble> {
@@ -52,6 +57,11 @@ impl Kind for UnloadModule {
         }
         // Nobody is unloaded for what cannot be done.
         if attempt == 0 && from.kept().is_none() { from.unload().collect() } else { Vec::new() }
+    }
+
+    fn along(&self, from: &ModuleState, to: &ModuleState) -> Vec<String> {
+        let gone = from.loaded.iter().filter(|one| !to.loaded.iter().any(|other| other.name == one.name));
+        gone.map(|one| key(&one.name)).filter(|key| *key != self.effect().key).collect()
     }
 
     fn reached(&self, goal: &ModuleState, now: &ModuleState) -> Reached {
@@ -93,6 +103,14 @@ mod tests {
         assert_eq!(step.moves(&half, &original, 2), []);
         assert_eq!(step.reached(&original, &original), Reached::Yes);
         assert!(matches!(step.reached(&original, &half), Reached::No(_)));
+    }
+
+    #[test]
+    fn what_goes_along_is_named() {
+        let step = UnloadModule { module: "nvidia".to_owned() };
+        let original = state(&[one("nvidia_drm", false), one("nvidia", false)]);
+        assert_eq!(step.along(&original, &step.wanted(&original).unwrap()), ["module nvidia_drm"]);
+        assert_eq!(step.along(&original, &original), [""; 0]);
     }
 
     #[test]

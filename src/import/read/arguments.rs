@@ -1,0 +1,110 @@
+//! Kernel arguments: of a command line, of GRUB's defaults, of anything that adds them.
+
+use crate::import::action::{Action, IdsBy};
+use crate::import::place::Place;
+
+use super::{Reading, lines};
+
+/// A kernel command line: quotes hold a blank together (kernel: lib/cmdline.c `next_arg`).
+pub(super) fn words(place: &Place, line: &str, reading: &mut Reading<'_>) {
+    let mut word = String::new();
+    let mut quoted = false;
+    for c in line.chars().chain([' ']) {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => {
+                if !word.is_empty() {
+                    argument(place, &word, reading);
+                    word.clear();
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        argument(place, word.trim(), reading);
+    }
+}
+
+/// One argument: what vfio-pci and other modules are told is told apart.
+pub(super) fn argument(place: &Place, text: &str, reading: &mut Reading<'_>) {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.trim_matches('"').to_owned())),
+        None => (text, None),
+    };
+    // A module's parameter: MODULE.NAME=VALUE. What dracut and systemd read has dots, too.
+    let foreign = ["rd.", "systemd.", "ignition.", "luks.", "modprobe.", "rhcos.", "coreos.", "module."];
+    if let (Some((module, parameter)), Some(value)) = (name.split_once('.'), &value)
+        && !foreign.iter().any(|prefix| name.starts_with(prefix))
+    {
+        module_parameter(place, text, (module, parameter, value), reading);
+        return;
+    }
+    reading.found(place, text, Action::Argument { name: name.to_owned(), value });
+}
+
+/// A parameter of a module; vfio-pci's ids one by one.
+pub(in crate::import) fn module_parameter(
+    place: &Place,
+    said: &str,
+    (module, name, value): (&str, &str, &str),
+    reading: &mut Reading<'_>,
+) {
+    let module = module.replace('-', "_");
+    if (module.as_str(), name) != ("vfio_pci", "ids") {
+        let action = Action::Parameter { module, name: name.to_owned(), value: value.to_owned() };
+        reading.found(place, said, action);
+        return;
+    }
+    for ids in value.trim_matches('"').split(',').filter(|ids| !ids.trim().is_empty()) {
+        match pair(ids.trim()) {
+            Some((vendor, device)) => {
+                let said = if value.contains(',') { format!("{said}: {}", ids.trim()) } else { said.to_owned() };
+                reading.found(place, &said, Action::Ids { vendor, device, by: IdsBy::Parameter });
+            }
+            None => {
+                reading.unclear(place, said, &format!("{ids:?} is not vendor:device in hexadecimal, e.g. 10de:2206"))
+            }
+        }
+    }
+}
+
+/// `vvvv:dddd`; what follows (subsystem, class) narrows it down and is left out.
+pub(super) fn pair(text: &str) -> Option<(u16, u16)> {
+    let mut parts = text.split(':');
+    let mut id = || u16::from_str_radix(parts.next()?.trim().trim_start_matches("0x"), 16).ok();
+    Some((id()?, id()?))
+}
+
+/// `/etc/default/grub`: `GRUB_CMDLINE_LINUX…="…"`.
+pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
+    for (line, text) in lines(text) {
+        let place = place.line(line);
+        let assigned = text.split_once('=').map(|(key, value)| (key.trim().trim_end_matches('+'), value.trim()));
+        match assigned {
+            Some((key, value)) if key.starts_with("GRUB_CMDLINE_LINUX") => {
+                let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
+                let inner = match quote {
+                    Some(quote) => match value[1..].strip_suffix(quote) {
+                        Some(inner) => inner,
+                        None => {
+                            reading.malformed(
+                                &place,
+                                &format!("{key} begins with {quote} and does not end with it: close the quote"),
+                            );
+                            continue;
+                        }
+                    },
+                    None => value,
+                };
+                for word in
+                    inner.split_whitespace().filter(|word| !word.starts_with("$GRUB") && !word.starts_with("${GRUB"))
+                {
+                    argument(&place, &word.replace("\\\"", ""), reading);
+                }
+            }
+            Some(_) => reading.idle += 1,
+            None => reading.unclear(&place, text, "it sets no variable"),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! What a command of a script, or a line of a unit, is for.
+
+use crate::import::action::{Action, ServiceVerb};
+use crate::import::place::Place;
+use crate::import::read::Reading;
+use crate::import::verdict::Verdict;
+
+use super::lexer::commands;
+use super::run::{Known, script};
+
+/// Commands that only hold a script together, or say something.
+const IDLE: &[&str] = &[
+    ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
+    "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "find", "udevadm", "sync", "readlink", "chmod",
+];
+
+/// Files that the node keeps of a boot: what is written elsewhere prepares nothing.
+fn is_kernel(path: &str) -> bool {
+    path.starts_with("/sys/") || path.starts_with("/proc/")
+}
+
+/// A line of a unit: `ExecStart=` and its kind, without the key. `undo`: it runs when the unit stops.
+pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
+    let line = line.trim_start_matches(['-', '@', '+', '!', ':']).trim();
+    if line.is_empty() {
+        return;
+    }
+    let all = commands(line);
+    let shell = line.split_whitespace().next().is_some_and(|word| is_shell(base(word)) || base(word) == "env");
+    // systemd runs no shell: everything is one command with its arguments.
+    if !shell && (all.len() > 1 || all.iter().any(|one| one.to.is_some())) {
+        let why = "systemd runs no shell: > | ; && are arguments to it, so this never did what it says";
+        reading.found(place, line, Action::Told(Verdict::never(why)));
+        return;
+    }
+    script_line(place, line, undo, reading);
+}
+
+fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
+    let mut inner = Vec::new();
+    std::mem::swap(&mut inner, &mut reading.found);
+    script(place, line, &[], undo, reading);
+    std::mem::swap(&mut inner, &mut reading.found);
+    // The line of the unit, not of the text within it; a script that it runs has lines of its own.
+    for mut found in inner {
+        if found.place.same_file(place) {
+            found.place = place.clone();
+        }
+        reading.found.push(found);
+    }
+}
+
+fn base(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+fn is_shell(name: &str) -> bool {
+    ["sh", "bash", "dash", "ash", "zsh", "ksh"].contains(&name)
+}
+
+/// One command with its words expanded, and where its output goes.
+pub(super) fn command(
+    place: &Place,
+    said: &str,
+    words: &[Known],
+    to: Option<&Known>,
+    undo: bool,
+    reading: &mut Reading<'_>,
+) {
+    let Some((name, arguments)) = words.split_first() else { return };
+    let texts: Vec<&str> = arguments.iter().map(|word| word.text.as_str()).collect();
+    let name = base(&name.text);
+    if let Some(to) = to.filter(|to| is_kernel(&to.text)) {
+        let written: Vec<&str> = texts.iter().copied().filter(|text| *text != "-n" && *text != "-e").collect();
+        let value = written.join(" ").trim().trim_end_matches("\\n").to_owned();
+        let known = arguments.iter().all(|word| word.whole) && to.whole && ["echo", "printf", "tee"].contains(&name);
+        let action = if known {
+            Action::Write { path: to.text.clone(), value }
+        } else {
+            Action::Told(Verdict::unclear("what is written where is only known when it runs"))
+        };
+        reading.change(place, said, action, undo);
+        return;
+    }
+    if let Some(to) = to.filter(|to| to.text.starts_with("/etc/")) {
+        reading.unclear(
+            place,
+            said,
+            &format!("it writes {}, which is read at the next boot: import that file too", to.text),
+        );
+        return;
+    }
+    let whole = arguments.iter().all(|word| word.whole);
+    match name {
+        "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
+            let skip = arguments.iter().position(|word| {
+                let option = word.text.starts_with('-') || word.text.contains('=');
+                let own = word.text.starts_with(|c: char| c.is_ascii_digit())
+                    || (name == "chroot" && word.text.starts_with('/'));
+                !option && !own
+            });
+            match skip.and_then(|at| arguments.get(at..)) {
+                Some(rest) => command(place, said, rest, to, undo, reading),
+                None => reading.idle += 1,
+            }
+        }
+        shell if is_shell(shell) => in_shell(place, said, arguments, undo, reading),
+        "source" | "." => match texts.first() {
+            Some(path) if reading.run_embedded(path, &[], undo) => {}
+            _ => reading.unclear(place, said, "the file is not among those given"),
+        },
+        "podman" | "docker" | "crictl" | "nerdctl" => container(place, said, arguments, undo, reading),
+        _ if !whole && changes(name) => {
+            reading.unclear(place, said, "what it does it to is only known when it runs");
+        }
+        "modprobe" | "insmod" | "rmmod" | "kmodwrap" => modules(place, said, name, &texts, undo, reading),
+        "systemctl" => systemctl(place, said, &texts, undo, reading),
+        "reboot" | "shutdown" | "poweroff" => reading.found(place, said, Action::Reboot),
+        "driverctl" => bind(place, said, texts.iter().find_map(|text| text.parse().ok()), reading),
+        "virsh" if texts.first().is_some_and(|verb| verb.starts_with("nodedev-")) => {
+            let name = texts.get(1).and_then(|name| name.strip_prefix("pci_"));
+            let address = name.and_then(|name| {
+                let parts: Vec<&str> = name.split('_').collect();
+                let [domain, bus, slot, function] = <[&str; 4]>::try_from(parts).ok()?;
+                format!("{domain}:{bus}:{slot}.{function}").parse().ok()
+            });
+            bind(place, said, address, reading);
+        }
+        "mdevctl" => mdevctl(place, said, &texts, reading),
+        "sriov-manage" => {
+            let why =
+                "vGPUs are made on virtual functions, which a resource of kind vgpu switches on: name its type there";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        }
+        "ip" => vf_settings(place, said, &texts, reading),
+        "grubby" | "rpm-ostree" => kernel_arguments(place, said, &texts, reading),
+        "grub2-mkconfig" | "grub-mkconfig" | "update-grub" | "dracut" | "update-initramfs" | "mkinitrd" | "depmod" => {
+            let why = "nothing of it is needed: neither the kernel's arguments nor the initramfs take part any more";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        }
+        "sysctl" => {
+            let set = texts.iter().filter(|text| !text.starts_with('-')).filter_map(|text| text.split_once('='));
+            for (key, value) in set {
+                let path = format!("/proc/sys/{}", key.trim().replace('.', "/"));
+                reading.found(place, said, Action::Write { path, value: value.trim().to_owned() });
+            }
+        }
+        "ulimit" if texts.first() == Some(&"-l") => reading.found(place, said, Action::Memlock),
+        "cpupower" | "tuned-adm" | "x86_energy_perf_policy" => {
+            let why = "frequency and power states stay the node's own: virt-tailor has no step for them";
+            reading.found(place, said, Action::Told(Verdict::stays(why)));
+        }
+        name if IDLE.contains(&name) => reading.idle += 1,
+        _ => {
+            let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
+            let owned: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            if !reading.run_embedded(path, &owned, undo) {
+                reading.unclear(place, said, &format!("nothing is known of {name} here"));
+            }
+        }
+    }
+}
+
+/// Whether a command's arguments must be known to say anything of it.
+fn changes(name: &str) -> bool {
+    ["modprobe", "insmod", "rmmod", "systemctl", "driverctl", "virsh", "mdevctl", "ip", "sysctl"].contains(&name)
+}
+
+/// `sh -c TEXT`, or a script of its own.
+fn in_shell(place: &Place, said: &str, arguments: &[Known], undo: bool, reading: &mut Reading<'_>) {
+    let flag = arguments.iter().position(|word| word.text.starts_with('-') && word.text.contains('c'));
+    if let Some(text) = flag.and_then(|at| arguments.get(at + 1)) {
+        script_line(place, &text.text, undo, reading);
+        return;
+    }
+    let path = arguments.iter().position(|word| !word.text.starts_with('-'));
+    if let Some((path, rest)) = path.and_then(|at| arguments.get(at..)).and_then(<[Known]>::split_first) {
+        let owned: Vec<String> = rest.iter().map(|word| word.text.clone()).collect();
+        if reading.run_embedded(&path.text, &owned, undo) {
+            return;
+        }
+    }
+    reading.unclear(place, said, "the script is not among the files given");
+}
+
+/// What runs in a container and changes the node's modules.
+fn container(place: &Place, said: &str, arguments: &[Known], undo: bool, reading: &mut Reading<'_>) {
+    const INNER: [&str; 4] = ["modprobe", "insmod", "rmmod", "sh"];
+    // The last: an image's own entry point may be named before it.
+    let inner = arguments.iter().rposition(|word| INNER.contains(&base(&word.text)));
+    match (arguments.first().map(|word| word.text.as_str()), inner.and_then(|at| arguments.get(at..))) {
+        (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, undo, reading),
+        (Some("pull"), _) => {
+            let why = "the module's build is unpacked once into a folder of the node; no boot waits for a registry";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        }
+        (Some("image" | "inspect" | "images" | "rm" | "stop"), _) => reading.idle += 1,
+        _ => reading.unclear(place, said, "what the container does is not known"),
+    }
+}
+
+fn modules(place: &Place, said: &str, name: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
+    let mut folder = None;
+    let mut remove = name == "rmmod";
+    let mut rest: Vec<&str> = Vec::new();
+    let mut words = texts.iter();
+    while let Some(word) = words.next() {
+        match word.strip_prefix('-') {
+            Some("-remove") => remove = true,
+            Some("-dirname" | "C") => folder = words.next().copied(),
+            Some(flags) if !flags.starts_with('-') => {
+                remove |= flags.contains('r');
+                if flags.ends_with('d') {
+                    folder = words.next().copied();
+                }
+            }
+            Some(long) => folder = long.strip_prefix("-dirname=").or(folder),
+            None => rest.push(word),
+        }
+    }
+    let modules = if remove { rest.len() } else { rest.len().min(1) };
+    let parameters: Vec<(String, String)> = rest
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    if modules == 0 {
+        reading.unclear(place, said, "it names no module");
+    }
+    for module in rest.iter().take(modules) {
+        let module = base(module).trim_end_matches(".ko").to_owned();
+        let action = if remove {
+            Action::Unload { module }
+        } else {
+            let parameters = parameters.clone();
+            Action::Load { module, folder: folder.map(str::to_owned), parameters }
+        };
+        reading.change(place, said, action, undo);
+    }
+}
+
+fn systemctl(place: &Place, said: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
+    let words: Vec<&str> = texts.iter().copied().filter(|text| !text.starts_with('-')).collect();
+    let now = texts.contains(&"--now");
+    let Some((verb, units)) = words.split_first() else {
+        reading.idle += 1;
+        return;
+    };
+    let verb = match *verb {
+        "stop" | "kill" => ServiceVerb::Stop,
+        "start" | "enable" | "unmask" | "restart" | "try-restart" | "reload-or-restart" => ServiceVerb::Start,
+        "disable" if now => ServiceVerb::Stop,
+        "disable" => ServiceVerb::Disable,
+        "mask" => ServiceVerb::Mask,
+        "isolate" => {
+            let unit = "display-manager.service".to_owned();
+            reading.change(place, said, Action::Service { unit, verb: ServiceVerb::Stop }, undo);
+            return;
+        }
+        "reboot" | "poweroff" | "halt" | "kexec" => {
+            reading.found(place, said, Action::Reboot);
+            return;
+        }
+        "daemon-reload" | "is-active" | "is-enabled" | "status" | "show" | "list-units" => {
+            reading.idle += 1;
+            return;
+        }
+        _ => {
+            reading.unclear(place, said, "this is not known of systemctl here");
+            return;
+        }
+    };
+    for unit in units {
+        let unit = if unit.contains('.') { (*unit).to_owned() } else { format!("{unit}.service") };
+        reading.change(place, said, Action::Service { unit, verb }, undo);
+    }
+}
+
+fn bind(place: &Place, said: &str, address: Option<crate::base::PciAddress>, reading: &mut Reading<'_>) {
+    match address {
+        Some(address) => reading.found(place, said, Action::Bind(address)),
+        None => reading.unclear(place, said, "it names no PCI function, dddd:bb:ss.f"),
+    }
+}
+
+fn mdevctl(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
+    let after = |flags: [&str; 2]| {
+        texts.windows(2).find(|two| flags.contains(&two[0])).map(|two| two[1]).or_else(|| {
+            texts.iter().find_map(|text| flags.iter().find_map(|flag| text.strip_prefix(flag)?.strip_prefix('=')))
+        })
+    };
+    let parent = after(["-p", "--parent"]).and_then(|text| text.parse().ok());
+    let kind = after(["-t", "--type"]);
+    match (texts.first(), parent, kind) {
+        (Some(&"define" | &"start"), Some(parent), Some(kind)) => {
+            reading.found(place, said, Action::Mdev { parent, type_name: kind.to_owned() });
+        }
+        (Some(&"stop" | &"undefine" | &"modify"), ..) => {
+            reading.found(
+                place,
+                said,
+                Action::Told(Verdict::now("mediated devices are taken away when their VM has gone")),
+            );
+        }
+        (Some(&"list" | &"types"), ..) => reading.idle += 1,
+        _ => reading.unclear(place, said, "which type is made on which function, is not said here"),
+    }
+}
+
+/// `ip link set DEV vf N NAME VALUE …`.
+fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
+    let Some(at) = texts.iter().position(|text| *text == "vf") else {
+        if texts.first() == Some(&"link") && texts.get(1) == Some(&"set") {
+            let why = "the link of the physical function is put up where virtual functions need it";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        } else {
+            reading.unclear(place, said, "it is about the node's own network");
+        }
+        return;
+    };
+    for two in texts.get(at + 2..).unwrap_or_default().chunks(2) {
+        let value = two.get(1).copied().unwrap_or_default();
+        let action = Action::VfSetting { name: two[0].to_owned(), value: value.to_owned() };
+        reading.found(place, said, action);
+    }
+}
+
+/// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
+fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
+    const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
+    let mut words = texts.iter();
+    let mut seen = false;
+    while let Some(word) = words.next() {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (*word, None),
+        };
+        if !FLAGS.contains(&flag) {
+            continue;
+        }
+        let Some(value) = value.or_else(|| words.next().copied()) else { continue };
+        seen = true;
+        let (options, arguments): (Vec<&str>, Vec<&str>) =
+            value.split_whitespace().partition(|word| word.starts_with("--"));
+        for option in options {
+            let why = format!(
+                "{option} stands within the quotes of {flag}: it is given to the kernel, and the tool is told nothing"
+            );
+            reading.found(place, option, Action::Told(Verdict::never(why)));
+        }
+        for argument in arguments {
+            reading.argument(place, argument);
+        }
+    }
+    if !seen {
+        reading.unclear(place, said, "it adds no kernel argument");
+    }
+}

@@ -1,0 +1,333 @@
+//! A script to simple commands, words still unexpanded (POSIX.1-2017, Shell Command Language 2.2, 2.3).
+
+/// A piece of a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// As written; whether it was in quotes.
+    Text(String, bool),
+    /// `$NAME`, `${NAME}`, `${NAME:-default}`; whether it was in quotes.
+    Variable(String, Option<String>, bool),
+    /// `$(…)`, `` `…` ``, `$((…))`: only known when it runs.
+    Open,
+}
+
+/// A word.
+pub(super) type Word = Vec<Piece>;
+
+/// A simple command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Simple {
+    /// Its first line, from 1.
+    pub line: u64,
+    /// As it was written, on one line.
+    pub said: String,
+    /// Its words.
+    pub words: Vec<Word>,
+    /// Where `>` or `>>` leads.
+    pub to: Option<Word>,
+    /// What ended it: `;`, `|`, `&&`, `||`, `&`, `(`, `)`, or nothing.
+    pub end: &'static str,
+}
+
+struct Lexer<'a> {
+    chars: std::iter::Peekable<std::str::Chars<'a>>,
+    line: u64,
+    out: Vec<Simple>,
+    now: Simple,
+    word: Option<Word>,
+    /// The next word is the target of a redirection: of standard output, or of another.
+    redirect: Option<bool>,
+    /// Ends of here-documents that follow the line.
+    heredocs: Vec<String>,
+    heredoc_next: bool,
+}
+
+/// The simple commands of a script, in order.
+pub(super) fn commands(text: &str) -> Vec<Simple> {
+    let now = Simple { line: 1, ..Simple::default() };
+    let mut lexer = Lexer {
+        chars: text.chars().peekable(),
+        line: 1,
+        out: Vec::new(),
+        now,
+        word: None,
+        redirect: None,
+        heredocs: Vec::new(),
+        heredoc_next: false,
+    };
+    while let Some(c) = lexer.next() {
+        lexer.take(c);
+    }
+    lexer.end("");
+    lexer.out
+}
+
+impl Lexer<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.chars.next()?;
+        if c == '\n' {
+            self.line += 1;
+        } else {
+            self.now.said.push(c);
+        }
+        Some(c)
+    }
+
+    fn followed_by(&mut self, c: char) -> bool {
+        let there = self.chars.peek() == Some(&c);
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    fn push(&mut self, piece: Piece) {
+        let word = self.word.get_or_insert_default();
+        match (word.last_mut(), piece) {
+            (Some(Piece::Text(text, quoted)), Piece::Text(more, same)) if *quoted == same => text.push_str(&more),
+            (_, piece) => word.push(piece),
+        }
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else { return };
+        if self.heredoc_next {
+            self.heredoc_next = false;
+            let end: String = word
+                .iter()
+                .filter_map(|piece| if let Piece::Text(text, _) = piece { Some(text.as_str()) } else { None })
+                .collect();
+            self.heredocs.push(end.trim_start_matches('-').to_owned());
+            return;
+        }
+        match self.redirect.take() {
+            Some(true) => self.now.to = Some(word),
+            Some(false) => {}
+            None => self.now.words.push(word),
+        }
+    }
+
+    fn end(&mut self, end: &'static str) {
+        self.end_word();
+        self.redirect = None;
+        let line = self.line;
+        let mut done = std::mem::replace(&mut self.now, Simple { line, ..Simple::default() });
+        done.said = done.said.trim().trim_end_matches([';', '|', '&']).trim().to_owned();
+        done.end = end;
+        if !done.words.is_empty() || done.to.is_some() || matches!(end, "(" | ")") {
+            self.out.push(done);
+        }
+    }
+
+    fn take(&mut self, c: char) {
+        if self.now.words.is_empty() && self.word.is_none() {
+            self.now.line = self.line;
+        }
+        match c {
+            '\\' => match self.next() {
+                Some('\n') => self.now.said.push(' '),
+                Some(c) => self.push(Piece::Text(c.to_string(), true)),
+                None => {}
+            },
+            '\'' => self.single(),
+            '"' => self.double(),
+            '$' => self.dollar(false),
+            '`' => self.backtick(),
+            '#' if self.word.is_none() => self.comment(),
+            ' ' | '\t' | '\r' => self.end_word(),
+            '\n' => {
+                // The new line has been counted already; what ends here stands on the one before.
+                self.end("");
+                self.now.line = self.line;
+                self.skip_heredocs();
+            }
+            ';' => {
+                while self.followed_by(';') {}
+                self.end(";");
+            }
+            '|' => {
+                let end = if self.followed_by('|') { "||" } else { "|" };
+                self.end(end);
+            }
+            '&' if self.followed_by('>') => self.redirect_out(),
+            '&' => {
+                let end = if self.followed_by('&') { "&&" } else { "&" };
+                self.end(end);
+            }
+            '(' => self.end("("),
+            ')' => self.end(")"),
+            '>' => self.redirect_out(),
+            '<' => self.redirect_in(),
+            c => self.push(Piece::Text(c.to_string(), false)),
+        }
+    }
+
+    /// After `>`: `2>` is not standard output, `>&2` no file.
+    fn redirect_out(&mut self) {
+        let descriptor = match self.word.as_deref() {
+            Some([Piece::Text(text, false)]) if text.len() == 1 && text.chars().all(|c| c.is_ascii_digit()) => {
+                let other = text != "1";
+                self.word = None;
+                other
+            }
+            _ => false,
+        };
+        self.end_word();
+        self.followed_by('>');
+        let duplicate = self.followed_by('&');
+        self.followed_by('|');
+        self.redirect = Some(!descriptor && !duplicate);
+    }
+
+    fn redirect_in(&mut self) {
+        self.end_word();
+        if self.followed_by('<') {
+            if self.followed_by('<') {
+                // A here-string: the word that follows is what is read. It is kept as an argument.
+                return;
+            }
+            self.heredoc_next = true;
+            return;
+        }
+        self.redirect = Some(false);
+    }
+
+    fn skip_heredocs(&mut self) {
+        for end in std::mem::take(&mut self.heredocs) {
+            loop {
+                let mut line = String::new();
+                let mut more = false;
+                while let Some(c) = self.next() {
+                    if c == '\n' {
+                        more = true;
+                        break;
+                    }
+                    line.push(c);
+                }
+                if line.trim() == end || !more {
+                    break;
+                }
+            }
+        }
+        self.now.said.clear();
+    }
+
+    fn comment(&mut self) {
+        while self.chars.peek().is_some_and(|c| *c != '\n') {
+            self.chars.next();
+        }
+        self.now.said.pop();
+    }
+
+    fn single(&mut self) {
+        let mut text = String::new();
+        while let Some(c) = self.next().filter(|c| *c != '\'') {
+            text.push(c);
+        }
+        self.push(Piece::Text(text, true));
+    }
+
+    fn double(&mut self) {
+        self.push(Piece::Text(String::new(), true));
+        while let Some(c) = self.next().filter(|c| *c != '"') {
+            match c {
+                '\\' => {
+                    let c = self.next().unwrap_or('\\');
+                    let kept = if "\\\"$`".contains(c) { String::new() } else { "\\".to_owned() };
+                    if c != '\n' {
+                        self.push(Piece::Text(format!("{kept}{c}"), true));
+                    }
+                }
+                '$' => self.dollar(true),
+                '`' => self.backtick(),
+                c => self.push(Piece::Text(c.to_string(), true)),
+            }
+        }
+    }
+
+    fn backtick(&mut self) {
+        while self.next().is_some_and(|c| c != '`') {}
+        self.push(Piece::Open);
+    }
+
+    fn dollar(&mut self, quoted: bool) {
+        match self.chars.peek().copied() {
+            Some('(') => {
+                let mut depth = 0_u32;
+                while let Some(c) = self.next() {
+                    match c {
+                        '(' => depth += 1,
+                        ')' => depth -= 1,
+                        _ => {}
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                self.push(Piece::Open);
+            }
+            Some('{') => {
+                self.next();
+                let mut inner = String::new();
+                while let Some(c) = self.next().filter(|c| *c != '}') {
+                    inner.push(c);
+                }
+                let (name, default) = match inner.split_once(":-").or_else(|| inner.split_once('-')) {
+                    Some((name, default)) => (name.to_owned(), Some(default.to_owned())),
+                    None => (inner, None),
+                };
+                self.push(Piece::Variable(name, default, quoted));
+            }
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => {
+                let mut name = String::new();
+                while let Some(c) = self.chars.peek().copied().filter(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                    name.push(c);
+                    self.next();
+                }
+                self.push(Piece::Variable(name, None, quoted));
+            }
+            Some(c) if c.is_ascii_digit() || "@*#?$!".contains(c) => {
+                self.next();
+                self.push(Piece::Variable(c.to_string(), None, quoted));
+            }
+            _ => self.push(Piece::Text("$".to_owned(), quoted)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        let word = |word: &Word| format!("{word:?}");
+        commands(text)
+            .iter()
+            .map(|one| format!("{} {:?} {}", one.line, one.words.iter().map(word).collect::<Vec<_>>(), one.end))
+            .collect()
+    }
+
+    #[test]
+    fn commands_end_where_the_shell_ends_them() {
+        let all = commands("a b; c && d\n# no\ne 'f g' # h\nif x; then y; fi\n");
+        let said: Vec<(u64, &str)> = all.iter().map(|one| (one.line, one.said.as_str())).collect();
+        assert_eq!(said, [(1, "a b"), (1, "c"), (1, "d"), (3, "e 'f g'"), (4, "if x"), (4, "then y"), (4, "fi")]);
+        assert_eq!(all[3].words.len(), 2);
+    }
+
+    #[test]
+    fn a_redirection_is_no_word() {
+        let all = commands("echo 0 2>/dev/null >/sys/x\necho y >&2\ncat <<EOF >f\n a > b\nEOF\nz");
+        assert_eq!(all[0].words.len(), 2);
+        assert_eq!(all[0].to, Some(vec![Piece::Text("/sys/x".into(), false)]));
+        assert_eq!(all[1].to, None);
+        assert_eq!((all[3].said.as_str(), all[3].line), ("z", 6), "{:?}", shown("cat <<EOF >f\n a > b\nEOF\nz"));
+    }
+
+    #[test]
+    fn nothing_ends_in_a_loop_or_a_panic() {
+        for text in ["'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$", "case", "\r\n#"] {
+            let _ = commands(text);
+        }
+    }
+}

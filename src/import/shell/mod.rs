@@ -1,0 +1,11 @@
+//! What a shell script does to a node, as far as it can be told without running it.
+//!
+//! `lexer` makes simple commands of a text, `run` follows assignments, functions and `for` loops over what is written there, and
+//! `commands` knows what a command is for. Both branches of an `if` count: which one a node takes is not known here.
+
+mod commands;
+mod lexer;
+mod run;
+
+pub(super) use commands::exec_line;
+pub(super) use run::script;

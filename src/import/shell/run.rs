@@ -1,0 +1,307 @@
+//! A script followed with what is known of its variables.
+
+use std::collections::HashMap;
+
+use crate::import::place::Place;
+use crate::import::read::Reading;
+
+use super::commands::command;
+use super::lexer::{Piece, Simple, Word, commands};
+
+/// How deep functions and scripts may call each other.
+const MAX_DEPTH: usize = 8;
+/// How many commands of all scripts are followed, loops unrolled.
+const MAX_COMMANDS: usize = 20_000;
+/// How many words of one command.
+const MAX_WORDS: usize = 1000;
+
+/// A word that is known, as far as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its text; what is not known is `…`.
+    pub text: String,
+    /// Whether all of it is known.
+    pub whole: bool,
+}
+
+/// Follows a script; `arguments` are `$1`, `$2`, … `undo`: it runs when the unit stops.
+pub(in crate::import) fn script(
+    place: &Place,
+    text: &str,
+    arguments: &[String],
+    undo: bool,
+    reading: &mut Reading<'_>,
+) {
+    if reading.depth >= MAX_DEPTH {
+        reading.unclear(place, "a script that calls scripts", "they call each other too deep");
+        return;
+    }
+    reading.depth += 1;
+    let all = commands(text);
+    let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
+    let mut variables = HashMap::new();
+    bind(&mut variables, arguments);
+    run.block(&all, &mut variables, reading);
+    if reading.followed == MAX_COMMANDS {
+        // Told once.
+        reading.followed += 1;
+        reading.unclear(
+            place,
+            "the rest of the script",
+            "the loops are too long to be followed: import what they call by itself",
+        );
+    }
+    reading.depth -= 1;
+}
+
+fn bind(variables: &mut HashMap<String, String>, arguments: &[String]) {
+    for (i, argument) in arguments.iter().enumerate() {
+        variables.insert((i + 1).to_string(), argument.clone());
+    }
+    variables.insert("@".to_owned(), arguments.join(" "));
+    variables.insert("*".to_owned(), arguments.join(" "));
+}
+
+struct Run<'a> {
+    place: &'a Place,
+    undo: bool,
+    functions: HashMap<String, Vec<Simple>>,
+    cases: usize,
+    depth: usize,
+}
+
+fn plain(word: &Word) -> Option<&str> {
+    match &word[..] {
+        [Piece::Text(text, false)] => Some(text),
+        _ => None,
+    }
+}
+
+fn first(simple: &Simple) -> Option<&str> {
+    simple.words.first().and_then(plain)
+}
+
+/// The index behind the word that closes what `open` opens at `from`.
+fn closed(all: &[Simple], from: usize, open: &[&str], close: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, simple) in all.iter().enumerate().skip(from) {
+        for word in simple.words.iter().filter_map(plain).take(2) {
+            if open.contains(&word) {
+                depth += 1;
+            } else if word == close {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at;
+                }
+            }
+        }
+    }
+    all.len()
+}
+
+impl Run<'_> {
+    fn block(&mut self, all: &[Simple], variables: &mut HashMap<String, String>, reading: &mut Reading<'_>) {
+        let mut at = 0;
+        while let Some(simple) = all.get(at) {
+            if reading.followed >= MAX_COMMANDS {
+                return;
+            }
+            reading.followed += 1;
+            at = match first(simple) {
+                Some("for") => self.for_loop(all, at, variables, reading),
+                Some(name) if simple.end == "(" && simple.words.len() == 1 => self.define(all, at, name),
+                Some("function") if simple.words.len() >= 2 => {
+                    let name = simple.words.get(1).and_then(plain).unwrap_or_default();
+                    self.define(all, at, name)
+                }
+                _ => at + self.simple(simple, all.get(at + 1), variables, reading),
+            };
+        }
+    }
+
+    /// `NAME() { … }`: kept for its calls.
+    fn define(&mut self, all: &[Simple], at: usize, name: &str) -> usize {
+        let open = (at..all.len())
+            .find(|i| all.get(*i).is_some_and(|simple| simple.words.iter().filter_map(plain).any(|word| word == "{")));
+        let Some(open) = open.filter(|open| *open <= at + 2) else { return at + 1 };
+        let end = closed(all, open, &["{"], "}");
+        let mut body: Vec<Simple> = all.get(open..end).unwrap_or_default().to_vec();
+        if let Some(head) = body.first_mut() {
+            let brace = head.words.iter().position(|word| plain(word) == Some("{")).map_or(0, |at| at + 1);
+            head.words.drain(..brace);
+        }
+        body.retain(|simple| !simple.words.is_empty());
+        self.functions.insert(name.to_owned(), body);
+        end + 1
+    }
+
+    fn for_loop(
+        &mut self,
+        all: &[Simple],
+        at: usize,
+        variables: &mut HashMap<String, String>,
+        reading: &mut Reading<'_>,
+    ) -> usize {
+        let head = &all[at];
+        let end = closed(all, at, &["for", "while", "until"], "done");
+        let name = head.words.get(1).and_then(plain).unwrap_or_default().to_owned();
+        let mut body: Vec<Simple> = all.get(at + 1..end).unwrap_or_default().to_vec();
+        if let Some(simple) = body.first_mut()
+            && first(simple) == Some("do")
+        {
+            simple.words.remove(0);
+        }
+        body.retain(|simple| !simple.words.is_empty());
+        let values: Vec<Known> =
+            head.words.iter().skip(3).flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
+        reading.idle += 1;
+        for value in values {
+            if value.whole {
+                variables.insert(name.clone(), value.text);
+            } else {
+                variables.remove(&name);
+            }
+            self.block(&body, variables, reading);
+        }
+        end + 1
+    }
+
+    /// How many commands were taken: a `tee` that is piped into goes with what it is given.
+    fn simple(
+        &mut self,
+        simple: &Simple,
+        next: Option<&Simple>,
+        variables: &mut HashMap<String, String>,
+        reading: &mut Reading<'_>,
+    ) -> usize {
+        const KEYWORDS: [&str; 13] =
+            ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "esac"];
+        let mut words: &[Word] = &simple.words;
+        while let Some((word, rest)) = words.split_first()
+            && plain(word).is_some_and(|word| KEYWORDS.contains(&word))
+        {
+            if plain(word) == Some("esac") {
+                self.cases = self.cases.saturating_sub(1);
+            }
+            words = rest;
+        }
+        if words.first().and_then(plain) == Some("case") {
+            self.cases += 1;
+            reading.idle += 1;
+            return 1;
+        }
+        // The pattern of a case.
+        if simple.end == ")" && self.cases > 0 {
+            reading.idle += 1;
+            return 1;
+        }
+        let words = self.assign(words, variables);
+        let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
+        let to = simple.to.as_ref().map(|word| self.one(word, variables));
+        let place = self.place.line(simple.line);
+        let Some(name) = expanded.first().filter(|word| word.whole).map(|word| word.text.clone()) else {
+            if expanded.is_empty() {
+                reading.idle += 1;
+            } else {
+                reading.unclear(&place, &simple.said, "which command this is, is only known when it runs");
+            }
+            return 1;
+        };
+        if let Some(body) = self.functions.get(&name).cloned() {
+            if self.depth >= MAX_DEPTH {
+                reading.unclear(&place, &simple.said, "functions that call each other too deep");
+                return 1;
+            }
+            let arguments: Vec<String> = expanded.iter().skip(1).map(|word| word.text.clone()).collect();
+            let mut inner = variables.clone();
+            bind(&mut inner, &arguments);
+            for (known, i) in expanded.iter().skip(1).zip(1..) {
+                if !known.whole {
+                    inner.remove(&i.to_string());
+                }
+            }
+            reading.idle += 1;
+            self.depth += 1;
+            self.block(&body, &mut inner, reading);
+            self.depth -= 1;
+            return 1;
+        }
+        // `echo x | tee file`: the text goes into the next command.
+        let piped = next.filter(|_| simple.end == "|");
+        let tee = piped.filter(|next| {
+            let mut names = next.words.iter().filter_map(plain).skip_while(|name| *name == "sudo");
+            names.next() == Some("tee")
+        });
+        let to = to.or_else(|| {
+            let file = tee?.words.iter().rev().find(|word| plain(word).is_none_or(|text| !text.starts_with('-')))?;
+            Some(self.one(file, variables))
+        });
+        command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        1 + usize::from(tee.is_some())
+    }
+
+    /// Takes the assignments in front of a command.
+    fn assign<'w>(&self, mut words: &'w [Word], variables: &mut HashMap<String, String>) -> &'w [Word] {
+        if words
+            .first()
+            .and_then(plain)
+            .is_some_and(|word| ["export", "local", "readonly", "declare", "typeset"].contains(&word))
+        {
+            words = &words[1..];
+        }
+        while let Some((word, rest)) = words.split_first() {
+            let Some(Piece::Text(text, false)) = word.first() else { break };
+            let Some((name, value)) = text.split_once('=') else { break };
+            let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if !good || name.as_bytes()[0].is_ascii_digit() {
+                break;
+            }
+            let mut right = word.clone();
+            right[0] = Piece::Text(value.to_owned(), false);
+            let known = self.one(&right, variables);
+            if known.whole {
+                variables.insert(name.to_owned(), known.text);
+            } else {
+                variables.remove(name);
+            }
+            words = rest;
+        }
+        words
+    }
+
+    /// A word as one text.
+    fn one(&self, word: &Word, variables: &HashMap<String, String>) -> Known {
+        let mut known = Known { text: String::new(), whole: true };
+        for piece in word {
+            match piece {
+                Piece::Text(text, _) => known.text.push_str(text),
+                Piece::Variable(name, default, _) => match variables.get(name).or(default.as_ref()) {
+                    Some(value) => known.text.push_str(value),
+                    None => {
+                        known.text.push('…');
+                        known.whole = false;
+                    }
+                },
+                Piece::Open => {
+                    known.text.push('…');
+                    known.whole = false;
+                }
+            }
+        }
+        // A loop may make a text longer each time.
+        if known.text.len() > 4096 {
+            known = Known { text: "…".to_owned(), whole: false };
+        }
+        known
+    }
+
+    /// A word as the words it becomes: a variable without quotes may be several.
+    fn expand(&self, word: &Word, variables: &HashMap<String, String>) -> Vec<Known> {
+        if let [Piece::Variable(name, default, false)] = &word[..]
+            && let Some(value) = variables.get(name).or(default.as_ref())
+        {
+            return value.split_whitespace().map(|text| Known { text: text.to_owned(), whole: true }).collect();
+        }
+        vec![self.one(word, variables)]
+    }
+}

@@ -1,0 +1,97 @@
+//! What pods ask for over their link.
+
+use virt_tailor::agent::{Look, cgroups_of_pods};
+use virt_tailor::link::{Errands as _, Memlock, Pod, Refusal, Reply, Request};
+
+use crate::rig::{RESOURCES, Rig, TestAgent, UID, settle};
+
+const PROFILES: &str = "  profiles:
+  - {name: quiet, namespaces: [vms], steps: [{irqs: {away: 2-3}}]}
+";
+
+fn pod(namespace: &str) -> Pod {
+    Pod { uid: UID.to_owned(), namespace: namespace.to_owned(), name: "launcher".to_owned() }
+}
+
+fn quiet(memlock: Option<Memlock>) -> Request {
+    Request::Prepare { node_profiles: vec!["quiet".to_owned()], memlock }
+}
+
+/// A pod in which nothing runs yet.
+fn rig() -> (Rig, TestAgent) {
+    let rig = Rig::new();
+    rig.write("sys/fs/cgroup/cgroup.procs", "");
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "");
+    let agent = rig.start_with(rig.hands.clone(), &format!("{RESOURCES}{PROFILES}"));
+    (rig, agent)
+}
+
+async fn ask(agent: &TestAgent, pod: &Pod, request: Request) -> Result<Reply, Refusal> {
+    agent.errands().ask(pod, request).await
+}
+
+fn irq(rig: &Rig) -> String {
+    rig.model.root().text("proc/irq/1/smp_affinity_list").unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_profile_until_the_pod_is_gone() {
+    let (rig, agent) = rig();
+    let ready = Ok(Reply::Ready { lock_confirmed: false });
+    assert_eq!(ask(&agent, &pod("vms"), quiet(None)).await, ready);
+    assert_eq!(irq(&rig), "0-1,4-7");
+    assert_eq!(ask(&agent, &pod("vms"), quiet(None)).await, ready, "asked again it is found done");
+    assert_eq!(ask(&agent, &pod("vms"), Request::Status).await, ready);
+    let other = Request::Prepare { node_profiles: Vec::new(), memlock: None };
+    assert!(ask(&agent, &pod("vms"), other).await.is_err(), "a pod is prepared once");
+
+    // An agent that comes later knows whose it is.
+    settle(&agent);
+    drop(agent);
+    let agent = rig.start_with(rig.hands.clone(), &format!("{RESOURCES}{PROFILES}"));
+    let groups = || cgroups_of_pods(&rig.model.root()).map(|pods| pods.into_keys().collect());
+    rig.pass(1);
+    agent.look(&Look { cgroups: groups(), ..rig.seen(&[]) });
+    settle(&agent);
+    assert_eq!(irq(&rig), "0-1,4-7");
+    std::fs::remove_dir_all(rig.model.root().path(format!("sys/fs/cgroup/kubepods/pod{UID}"))).unwrap();
+    rig.pass(1);
+    agent.look(&Look { cgroups: groups(), ..rig.seen(&[]) });
+    settle(&agent);
+    assert_eq!(irq(&rig), "0-7");
+    assert!(agent.engine().ledger().is_empty() && !agent.has_anything());
+}
+
+#[tokio::test]
+async fn a_pod_that_says_it_is_over() {
+    let (rig, agent) = rig();
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+    assert_eq!(irq(&rig), "0-7");
+    assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+}
+
+#[tokio::test]
+async fn what_an_admin_has_not_allowed() {
+    let (rig, agent) = rig();
+    let refused = ask(&agent, &pod("other"), quiet(None)).await.unwrap_err();
+    assert_eq!(refused.reason, "this node has no profile \"quiet\" for VMs of namespace other");
+    let refused = ask(&agent, &pod("vms"), quiet(Some(Memlock::Unlimited))).await.unwrap_err();
+    assert!(refused.reason.starts_with("this pod has no device of this node's resources"), "{refused}");
+    let stranger = Pod { uid: UID.replace('1', "2"), ..pod("vms") };
+    let refused = ask(&agent, &stranger, quiet(None)).await.unwrap_err();
+    assert!(refused.reason.contains("has no control group on this node"), "{refused}");
+    assert_eq!(irq(&rig), "0-7");
+    assert!(agent.engine().ledger().is_empty());
+}
+
+#[tokio::test]
+async fn a_vm_that_runs_already_is_not_prepared() {
+    let (rig, agent) = rig();
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "77\n");
+    rig.write("proc/77/stat", "77 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", rig.model.root().path("proc/77/exe")).unwrap();
+    let refused = ask(&agent, &pod("vms"), quiet(None)).await.unwrap_err();
+    assert!(refused.reason.contains("runs already"), "{refused}");
+    assert_eq!(irq(&rig), "0-7");
+}

@@ -1,0 +1,126 @@
+//! The agent's manifests: what they mount is what it needs, and what they say it knows.
+
+use std::collections::BTreeSet;
+
+use clap::Parser as _;
+use serde_json::Value;
+use virt_tailor::cli::Cli;
+use virt_tailor::config::node::NodeConfig;
+
+use crate::files::{document, example, text};
+
+fn daemon_set() -> Value {
+    document(&example("cluster/daemonset.yaml"))
+}
+
+fn container() -> Value {
+    daemon_set()["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+/// The NodeConfig that the ConfigMap brings.
+pub(crate) fn node_config() -> String {
+    let map = document(&example("cluster/node-config.yaml"));
+    map["data"]["node.yaml"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_daemon_set_says_what_the_program_knows() {
+    let arguments: Vec<String> = serde_json::from_value(container()["args"].clone()).unwrap();
+    let all = std::iter::once("virt-tailor".to_owned()).chain(arguments);
+    Cli::try_parse_from(all).unwrap();
+}
+
+#[test]
+fn the_agent_sees_of_the_node_what_it_must_and_no_more() {
+    let pod = &daemon_set()["spec"]["template"]["spec"];
+    for (field, wanted) in [("hostPID", true), ("hostNetwork", true), ("automountServiceAccountToken", false)] {
+        assert_eq!(pod[field], wanted, "{field}");
+    }
+    let volumes = pod["volumes"].as_array().unwrap().clone();
+    let container = container();
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+    assert_eq!(
+        mounts.iter().map(name).collect::<BTreeSet<_>>(),
+        volumes.iter().map(name).collect::<BTreeSet<_>>(),
+        "what is mounted is there, and what is there is mounted"
+    );
+    for mount in mounts {
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        if let Some(path) = volume["hostPath"]["path"].as_str() {
+            assert_eq!(mount["mountPath"], path, "under the same name as on the node");
+        }
+        let read_only =
+            ["/lib/modules", "/var/log/pods", "/etc/virt-tailor"].contains(&mount["mountPath"].as_str().unwrap());
+        assert_eq!(mount["readOnly"] == true, read_only, "{mount}");
+        let pods = mount["mountPath"] == "/var/lib/kubelet/pods";
+        assert_eq!(mount["mountPropagation"] == "HostToContainer", pods, "{mount}");
+        assert_eq!(mount["subPath"], Value::Null, "a file mounted so is never changed");
+    }
+}
+
+#[test]
+fn the_probes_ask_where_the_agent_listens() {
+    let container = container();
+    let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    let at = arguments.iter().find_map(|one| one.strip_prefix("--metrics=")).unwrap();
+    for probe in ["readinessProbe", "livenessProbe"] {
+        let get = &container[probe]["httpGet"];
+        assert_eq!(format!("{}:{}", get["host"].as_str().unwrap(), get["port"]), at, "{probe}");
+    }
+}
+
+#[test]
+fn what_virtual_machines_may_ask_for_is_what_the_agent_offers() {
+    let config = NodeConfig::read("node-config.yaml", &node_config()).unwrap();
+    let offered: BTreeSet<String> =
+        config.spec.resources.iter().map(|resource| resource.name.as_str().to_owned()).collect();
+    let patch = document(&example("cluster/kubevirt.yaml"));
+    let devices = &patch["spec"]["configuration"]["permittedHostDevices"]["pciHostDevices"];
+    let permitted: BTreeSet<String> = devices
+        .as_array()
+        .unwrap()
+        .iter()
+        .inspect(|device| assert_eq!(device["externalResourceProvider"], true, "{device}"))
+        .map(|device| device["resourceName"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(permitted, offered);
+}
+
+#[test]
+fn the_kustomization_names_every_file_that_is_applied_together() {
+    let kustomization = document(&example("cluster/kustomization.yaml"));
+    for resource in kustomization["resources"].as_array().unwrap() {
+        let path = example("cluster").join(resource.as_str().unwrap());
+        assert!(path.exists(), "{}", path.display());
+    }
+    let image = container()["image"].as_str().unwrap().to_owned();
+    let named = kustomization["images"][0]["name"].as_str().unwrap();
+    assert!(image.starts_with(&format!("{named}:")), "{image}");
+    // Its commands name files that are there.
+    let page = text(&example("cluster/README.md"));
+    for word in page.split(|c: char| c.is_whitespace() || "`,".contains(c)).filter(|word| word.starts_with("examples/"))
+    {
+        assert!(example("..").join(word).exists(), "{word}");
+    }
+}
+
+/// A Plugin object alone stops VMs, and a hook of a stop that fails keeps them from stopping.
+#[test]
+fn node_hooks_never_hold_up_a_stop_and_have_conditions_of_their_own() {
+    let plugin = document(&example("cluster/node-hooks/plugin.yaml"));
+    assert_eq!(plugin["spec"]["condition"], Value::Null);
+    let mut points = Vec::new();
+    for hook in plugin["spec"]["nodeHooks"].as_array().unwrap() {
+        assert!(hook["condition"].is_string(), "{hook}");
+        for point in hook["permittedHooks"].as_array().unwrap() {
+            let point = point.as_str().unwrap();
+            let stops = point.ends_with("VMStop");
+            assert_eq!(hook["failureStrategy"] == "Ignore", stops, "{point}");
+            points.push(point.to_owned());
+        }
+    }
+    assert_eq!(points.len(), 7);
+    let kustomization = text(&example("cluster/kustomization.yaml"));
+    assert!(!kustomization.contains("node-hooks"), "off by default");
+}

@@ -1,0 +1,347 @@
+//! Servers that are no sidecar: each costs its own link and a bounded amount of everything.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::{Request as Call, Response, Status, Streaming, async_trait};
+use virt_tailor::link::desk::{Confirmed, Desk, Policy};
+use virt_tailor::link::proto::{
+    FromAgent, FromSidecar, Hello, Over, Prepare, from_agent::Answer, from_sidecar::Ask, link_server, refused,
+};
+use virt_tailor::link::{Errand, Reply, Request};
+
+use crate::agent::{Act, Agent};
+use crate::desk::{NAME, serve};
+use crate::node::{Node, listen, uid};
+use crate::rig::LONG;
+
+const READY: Act = Act::Answer(Reply::Ready { lock_confirmed: true });
+
+/// HTTP/2's empty SETTINGS, as a server begins.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// And the acknowledgement of the other side's.
+const SETTINGS_ACK: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+
+/// Serves every connection on a thread of its own.
+fn raw(folder: &Path, behave: impl Fn(&mut UnixStream) + Send + Sync + 'static) -> Arc<AtomicU64> {
+    let listener = listen(folder, NAME);
+    let (behave, count) = (Arc::new(behave), Arc::new(AtomicU64::new(0)));
+    let counting = Arc::clone(&count);
+    thread::spawn(move || accept(&listener, &behave, &counting));
+    count
+}
+
+fn accept<F: Fn(&mut UnixStream) + Send + Sync + 'static>(listener: &UnixListener, behave: &Arc<F>, count: &AtomicU64) {
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { return };
+        count.fetch_add(1, Ordering::Relaxed);
+        let behave = Arc::clone(behave);
+        thread::spawn(move || behave(&mut stream));
+    }
+}
+
+/// Writes the same until the other side has had enough.
+fn pour(stream: &mut UnixStream, bytes: &[u8]) {
+    while stream.write_all(bytes).is_ok() {}
+}
+
+fn hold(stream: &mut UnixStream) {
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    out.extend([kind, flags]);
+    out.extend(stream.to_be_bytes());
+    out.extend(payload);
+    out
+}
+
+/// Sends what it is told over the real protocol, as fast as it is taken.
+#[derive(Clone)]
+struct Talker {
+    say: fn(u64) -> FromSidecar,
+    heard: tokio::sync::mpsc::UnboundedSender<FromAgent>,
+    sent: Arc<AtomicU64>,
+    /// So many messages.
+    limit: u64,
+    /// Bytes of metadata before the first word.
+    metadata: usize,
+}
+
+#[async_trait]
+impl link_server::Link for Talker {
+    type AttendStream = ReceiverStream<Result<FromSidecar, Status>>;
+
+    async fn attend(&self, call: Call<Streaming<FromAgent>>) -> Result<Response<Self::AttendStream>, Status> {
+        let (out, outgoing) = tokio::sync::mpsc::channel(1);
+        let this = self.clone();
+        let mut incoming = call.into_inner();
+        tokio::spawn(async move {
+            for number in 0..this.limit {
+                if out.send(Ok((this.say)(number))).await.is_err() {
+                    return;
+                }
+                this.sent.fetch_add(1, Ordering::Relaxed);
+            }
+            // The stream stays open.
+            std::future::pending::<()>().await;
+        });
+        let heard = self.heard.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = incoming.message().await {
+                let _ = heard.send(message);
+            }
+        });
+        let mut response = Response::new(ReceiverStream::new(outgoing));
+        if self.metadata > 0 {
+            response.metadata_mut().insert("x-much", "x".repeat(self.metadata).parse().unwrap());
+        }
+        Ok(response)
+    }
+}
+
+struct Talking {
+    heard: tokio::sync::mpsc::UnboundedReceiver<FromAgent>,
+    sent: Arc<AtomicU64>,
+}
+
+fn talk(folder: &Path, limit: u64, metadata: usize, say: fn(u64) -> FromSidecar) -> Talking {
+    let (sender, heard) = tokio::sync::mpsc::unbounded_channel();
+    let sent = Arc::new(AtomicU64::new(0));
+    let talker = Talker { say, heard: sender, sent: Arc::clone(&sent), limit, metadata };
+    let listener = listen(folder, NAME);
+    listener.set_nonblocking(true).unwrap();
+    let incoming = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener).unwrap());
+    let service = link_server::LinkServer::new(talker).max_encoding_message_size(usize::MAX);
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    Talking { heard, sent }
+}
+
+fn hello() -> FromSidecar {
+    FromSidecar { id: 0, ask: Some(Ask::Hello(Hello { version: "9.9.9\u{1b}[2J".to_owned(), node: String::new() })) }
+}
+
+fn over(id: u64) -> FromSidecar {
+    FromSidecar { id, ask: Some(Ask::Over(Over {})) }
+}
+
+fn prepare(id: u64, names: &[&str]) -> FromSidecar {
+    let node_profiles = names.iter().map(|name| (*name).to_owned()).collect();
+    FromSidecar { id, ask: Some(Ask::Prepare(Prepare { node_profiles, memory_lock: None })) }
+}
+
+impl Talking {
+    /// The answer to a request.
+    async fn answer(&mut self, id: u64) -> Answer {
+        loop {
+            let message = tokio::time::timeout(LONG, self.heard.recv()).await.expect("no answer").unwrap();
+            if message.id == id {
+                return message.answer.unwrap();
+            }
+        }
+    }
+}
+
+fn kib(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Processor time of this process, in the kernel's hundredths of a second.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+async fn is_served(desk: &Desk) {
+    for _ in 0..4 {
+        if desk.confirm(&Errand::default()).await == Ok(Confirmed { lock: false }) {
+            return;
+        }
+    }
+    panic!("no agent comes");
+}
+
+fn asked_of(agent: &Agent, number: u32) -> usize {
+    agent.seen().asked.iter().filter(|(pod, _)| pod.uid == uid(number)).count()
+}
+
+#[tokio::test]
+async fn many_requests_are_read_slowly_and_answered() {
+    let node = Node::new();
+    let mut talking = talk(&node.pod(1), 14, 0, |number| if number == 0 { hello() } else { over(number) });
+    let agent = Agent::new([READY]);
+    let begin = std::time::Instant::now();
+    let _finding = agent.serve(node.places());
+    agent.sees(|seen| seen.asked.len() >= 11).await;
+    // Ten at once, one a second after that.
+    let most = 10 + usize::try_from(begin.elapsed().as_secs()).unwrap();
+    assert!(agent.seen().asked.len() <= most, "{:?}", begin.elapsed());
+    assert!(matches!(talking.answer(13).await, Answer::Released(_)));
+    assert_eq!(agent.seen().asked.len(), 13);
+    assert!(agent.seen().unlinked.is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_ends_its_own_link() {
+    let node = Node::new();
+    let talking = talk(&node.pod(1), u64::MAX, 0, |number| if number == 0 { hello() } else { over(number) });
+    let good = Desk::new(Policy::Required);
+    let _serving = serve(&good, &node.pod(2));
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    let seen = agent.sees(|seen| seen.unlinked.len() >= 2).await;
+    assert!(seen.unlinked.iter().all(|linked| *linked == uid(1)));
+    // Each time ten, and the rest was not even taken: a window holds some thousands.
+    assert!(asked_of(&agent, 1) <= 10 * agent.seen().linked.len(), "{}", asked_of(&agent, 1));
+    assert!(talking.sent.load(Ordering::Relaxed) < 40_000, "{:?}", talking.sent);
+    is_served(&good).await;
+}
+
+#[tokio::test]
+async fn no_more_than_four_requests_are_worked_on() {
+    let node = Node::new();
+    let talking = talk(&node.pod(1), 9, 0, |number| if number == 0 { hello() } else { prepare(number, &[]) });
+    let agent = Agent::new([Act::Hang]);
+    let _finding = agent.serve(node.places());
+    agent.sees(|seen| seen.asked.len() == 4).await;
+    let good = Desk::new(Policy::Required);
+    let _serving = serve(&good, &node.pod(2));
+    // Its own wait is long enough for more to come, if more came.
+    assert!(good.confirm(&Errand::default()).await.is_err());
+    assert_eq!((asked_of(&agent, 1), asked_of(&agent, 2)), (4, 1));
+    assert_eq!(talking.sent.load(Ordering::Relaxed), 9);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_and_the_link_goes_on() {
+    let node = Node::new();
+    let mut talking = talk(&node.pod(1), 8, 0, |number| match number {
+        0 => hello(),
+        // Asked by a newer sidecar: to us, nothing.
+        1 => FromSidecar { id: 1, ask: None },
+        2 => FromSidecar { id: 2, ..hello() },
+        3 => prepare(3, &["../../etc/passwd"]),
+        4 => prepare(4, &["0000:3b:00.0"]),
+        5 => prepare(5, &["a", "a"]),
+        6 => prepare(6, &["a"; 40]),
+        7 => prepare(7, &["isolate"]),
+        _ => FromSidecar { id: 0, ask: None },
+    });
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    let mut refusals = Vec::new();
+    for id in 1..=6 {
+        let Answer::Refused(refused) = talking.answer(id).await else { panic!("{id} is not refused") };
+        refusals.push((refused.code(), refused.reason));
+    }
+    use refused::Code::{Invalid, Unimplemented};
+    let expected = [
+        (Unimplemented, "this agent of virt-tailor does not know the request: the sidecar is newer, update the agent"),
+        (Invalid, "the sidecar introduces itself twice"),
+        (Invalid, "\"../../etc/passwd\" is not the name of a node profile"),
+        (Invalid, "\"0000:3b:00.0\" is not the name of a node profile"),
+        (Invalid, "the node profile \"a\" is named twice"),
+        (Invalid, "40 node profiles are named; 32 at most are taken"),
+    ];
+    assert_eq!(refusals, expected.map(|(code, line)| (code, line.to_owned())));
+    // And an honest request after all that is answered: the answer repeats what was done.
+    let Answer::Ready(ready) = talking.answer(7).await else { panic!("not answered") };
+    assert_eq!(ready.node_profiles, ["isolate"]);
+    let asked = agent.seen().asked;
+    let isolate = Request::Prepare { node_profiles: vec!["isolate".to_owned()], memlock: None };
+    assert_eq!(asked.iter().map(|(_, request)| request).collect::<Vec<_>>(), [&isolate]);
+}
+
+/// One pod for each way of being hostile; all at once, beside an honest one.
+#[tokio::test]
+async fn every_kind_of_hostility_costs_its_own_link_and_little_memory() {
+    const TIMES: u32 = 6;
+    let node = Node::new();
+    let agent = Agent::new([READY]);
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        node.pod(number)
+    };
+    let before = kib("VmRSS");
+    let mut talkers = Vec::new();
+    for _ in 0..TIMES {
+        // Silence.
+        raw(&next(), hold);
+        // Hangs up.
+        raw(&next(), |_| ());
+        // Not HTTP/2 at all.
+        raw(&next(), |stream| pour(stream, &[0x55; 4096]));
+        // A frame longer than allowed: 16 MiB are announced.
+        raw(&next(), |stream| {
+            let _ = stream.write_all(SETTINGS);
+            pour(stream, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        });
+        // HTTP/2, but only pings.
+        raw(&next(), |stream| {
+            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+            pour(stream, &frame(6, 0, 0, &[7; 8]).repeat(200));
+        });
+        // Only settings.
+        raw(&next(), |stream| pour(stream, &SETTINGS.repeat(400)));
+        // Headers that never end.
+        raw(&next(), |stream| {
+            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+            let _ = stream.write_all(&frame(1, 0, 1, &[0x88]));
+            pour(stream, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'].repeat(100)));
+        });
+        // Headers that come byte by byte.
+        raw(&next(), |stream| {
+            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+            for byte in frame(1, 0, 1, &[0x88; 4000]) {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        // Streams that nobody asked for.
+        raw(&next(), |stream| {
+            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+            pour(stream, &frame(5, 4, 1, &[0, 0, 0, 2, 0x82]).repeat(100));
+        });
+        // A long list of headers, a huge message, a message that is no introduction, requests without end.
+        talkers.push(talk(&next(), u64::MAX, 64 << 10, |_| hello()));
+        talkers.push(talk(&next(), u64::MAX, 0, |_| prepare(1, &[&"x".repeat(1 << 20)])));
+        talkers.push(talk(&next(), u64::MAX, 0, over));
+        talkers.push(talk(&next(), u64::MAX, 0, |number| match number {
+            0 => hello(),
+            _ => prepare(number, &[&"y".repeat(15 << 10)]),
+        }));
+    }
+    let hostile = number;
+    let good = Desk::new(Policy::Required);
+    let _serving = serve(&good, &node.pod(hostile + 1));
+    let used = ticks();
+    let _finding = agent.serve(node.places());
+    is_served(&good).await;
+    // Longer than the first message may take, and some attempts.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    is_served(&good).await;
+    let (grown, used) = (kib("VmRSS").saturating_sub(before), ticks() - used);
+    println!("{hostile} hostile pods: {grown} KiB more, {used} ticks, servers included");
+    assert!(grown < 64 << 10, "{grown} KiB for {hostile} links and their servers");
+    // Nobody came further than an introduction, and only who introduced himself came so far.
+    let seen = agent.seen();
+    assert_eq!(seen.linked.iter().filter(|linked| **linked == uid(hostile + 1)).count(), 1);
+    assert_eq!(seen.unlinked.iter().filter(|linked| **linked == uid(hostile + 1)).count(), 0);
+    assert!(seen.asked.iter().all(|(pod, _)| pod.uid == uid(hostile + 1)), "{:?}", seen.asked.len());
+}
