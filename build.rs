@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".kubevirt.hooks.v1alpha3.OnDefineDomainParams")
         .bytes(".kubevirt.hooks.v1alpha3.PreCloudInitIsoParams")
         .bytes(".kubevirt.hooks.plugins.v1alpha1.MutateDomainRequest")
+        .bytes(".kubevirt.hooks.plugins.v1alpha1.ExecuteNodeHookRequest")
         .compile_fds(descriptors)?;
     Ok(())
 }

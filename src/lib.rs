@@ -34,7 +34,7 @@
 //! ```
 //!
 //! `xml`, `config`, `quirks`, `domain` and `import` are pure: bytes and values in, bytes and values out.
-//! tokio and tonic live in `kubevirt::serve`, `kubelet`, `link` and `commands`.
+//! tokio and tonic live in `kubevirt::serve`, `kubevirt::node`, `kubelet`, `link` and `commands`.
 
 pub mod agent;
 pub mod base;

@@ -45,6 +45,18 @@ struct Asked {
     memlock: Option<link::Memlock>,
 }
 
+impl Asked {
+    /// Both together, if they do not contradict each other: a node hook names the profiles of a VM before its sidecar knows how much
+    /// memory is to be locked.
+    fn with(&self, other: &Self) -> Option<Self> {
+        let memlock = match (self.memlock, other.memlock) {
+            (Some(one), Some(other)) if one != other => return None,
+            (one, other) => one.or(other),
+        };
+        (self.profiles == other.profiles).then(|| Self { profiles: self.profiles.clone(), memlock })
+    }
+}
+
 impl PodState {
     /// One that was live when this program came.
     pub(super) fn adopted(now: Moment) -> Self {
@@ -108,9 +120,11 @@ where
 
     async fn prepare_pod(&self, pod: &Pod, asked: Asked) -> Result<Reply, Refusal> {
         let owner = owner_of(&pod.uid).map_err(Refusal::new)?;
-        let task = self.begin_pod(pod, &owner, asked)?;
+        let task = self.begin_pod(pod, &owner, asked.clone())?;
         if let Some(task) = task {
             match tokio::time::timeout(ANSWER_WITHIN, task.ended()).await {
+                // Who joined what somebody had begun with less has to ask again.
+                Ok(Ok(())) if !self.covers(&pod.uid, &asked) => return Ok(working(&task)),
                 Ok(Ok(())) => (),
                 Ok(Err(reason)) => return Err(Refusal::new(reason)),
                 Err(_) => return Ok(working(&task)),
@@ -133,20 +147,21 @@ where
             };
         }
         let state = desk.pods.get(&pod.uid);
-        let before = state.and_then(|state| state.asked.as_ref());
+        let before = state.and_then(|state| state.asked.clone());
+        let both = before.as_ref().map_or_else(|| Some(asked.clone()), |before| before.with(&asked));
         let ready = held.is_some_and(|held| held.phase == HoldingPhase::Ready);
-        if before.is_some_and(|before| *before != asked)
-            || held.is_some_and(|held| held.request.purpose != asked.profiles.join(","))
-        {
+        let as_made = |asked: &Asked| held.is_none_or(|held| held.request.purpose == asked.profiles.join(","));
+        let Some(asked) = both.filter(as_made) else {
             return Err(Refusal::new("this pod has asked for something else before: a pod is prepared once"));
-        }
-        if ready && before.is_some() {
+        };
+        if ready && before.as_ref() == Some(&asked) {
             return Ok(None);
         }
         if let Some(failed) = state.and_then(|state| state.failed.clone()).filter(|_| held.is_some()) {
             return Err(Refusal::new(failed));
         }
-        if running && !ready {
+        // What was made before a restart of ours is only taken up again; a lock that is added is something new.
+        if running && (!ready || before.is_some()) {
             return Err(Refusal::new("this pod's VM runs already: what precedes its start comes too late"));
         }
         if asked.memlock.is_some() && !asked.profiles.iter().any(|name| self.locks(&desk, name, &pod.namespace)) {
@@ -225,6 +240,13 @@ where
             state.confirmed = whole && held != Held::Nobody;
         }
         Ok(())
+    }
+
+    /// Whether what a pod has asked for so far has all of this in it.
+    fn covers(&self, uid: &str, asked: &Asked) -> bool {
+        let desk = self.desk();
+        let known = desk.pods.get(uid).and_then(|state| state.asked.as_ref());
+        known.is_some_and(|known| known.with(asked).as_ref() == Some(known))
     }
 
     fn confirmed(&self, uid: &str) -> bool {

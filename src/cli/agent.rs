@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
@@ -28,7 +29,47 @@ pub struct Agent {
     /// Where features are left for Node Feature Discovery
     #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes/node-feature-discovery/features.d")]
     pub features_dir: PathBuf,
+    /// The socket of KubeVirt's node hooks, where its folder is there; off: none
+    #[arg(long, value_name = "PATH", default_value = "/var/run/kubevirt/plugins/virt-tailor.sock")]
+    pub plugin_socket: PluginSocket,
     /// Log more
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Where node hooks are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSocket {
+    /// Nowhere.
+    Off,
+    /// At this path.
+    At(PathBuf),
+}
+
+impl FromStr for PluginSocket {
+    type Err = String;
+
+    /// A path, or `off` or nothing.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "off" => Ok(Self::Off),
+            path if path.starts_with('/') && !path.ends_with('/') => Ok(Self::At(path.into())),
+            _ => Err("give the whole path of a socket, or off".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_or_none() {
+        assert_eq!("".parse(), Ok(PluginSocket::Off));
+        assert_eq!("off".parse(), Ok(PluginSocket::Off));
+        assert_eq!("/run/a.sock".parse(), Ok(PluginSocket::At("/run/a.sock".into())));
+        for text in ["on", "a.sock", "/run/"] {
+            assert!(text.parse::<PluginSocket>().is_err(), "{text}");
+        }
+    }
 }

@@ -30,4 +30,5 @@ pub use devices::{Allocation, DeviceNode, Devices, NotReady, Offer, UnknownId};
 pub use error::KubeletError;
 pub use pods::{PodDevices, PodName, PodResources, Pods};
 pub use serve::{serve_resource, serve_resource_at};
+pub(crate) use socket::{Placed, place};
 pub use times::Times;

@@ -24,9 +24,9 @@ const MAX_PATH: usize = 107;
 
 /// Why a socket is not in its place.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PlaceError {
+pub(crate) enum PlaceError {
     /// The folder is too deep.
-    #[error("{} has {} bytes, and kubelet cannot dial a path of more than {MAX_PATH}: use a shorter kubelet root", .0.display(), .0.as_os_str().len())]
+    #[error("{} has {} bytes, and nobody can dial a path of more than {MAX_PATH}: use a shorter one, e.g. a shorter kubelet root", .0.display(), .0.as_os_str().len())]
     Long(PathBuf),
     /// Something is there that is not ours to remove.
     #[error("{} is a folder: remove it", .0.display())]
@@ -47,7 +47,7 @@ pub(super) fn file_name(resource: &str) -> String {
 
 /// A listening socket in its place, for root alone; its name is removed when this is dropped, if it is still ours.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     path: PathBuf,
     identity: (u64, u64),
     listener: UnixListener,
@@ -56,16 +56,16 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+    pub(crate) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether the name still leads to us. (The number of our inode is not given away while we have the socket open.)
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         identity(&self.path).is_ok_and(|found| found == self.identity)
     }
 }
@@ -80,7 +80,7 @@ impl Drop for Placed {
 }
 
 /// Puts a listening socket into a folder. What had that name before is replaced: one agent per node, so nobody listens there.
-pub(super) fn place(folder: &Path, name: &str) -> Result<Placed, PlaceError> {
+pub(crate) fn place(folder: &Path, name: &str) -> Result<Placed, PlaceError> {
     let path = folder.join(name);
     if path.as_os_str().len() > MAX_PATH {
         return Err(PlaceError::Long(path));
@@ -180,7 +180,7 @@ mod tests {
         fs::create_dir(folder.path().join("a.sock")).unwrap();
         assert!(place(folder.path(), "a.sock").unwrap_err().to_string().ends_with("a.sock is a folder: remove it"));
         let deep = folder.path().join("d".repeat(120));
-        assert!(place(&deep, "a.sock").unwrap_err().to_string().contains("use a shorter kubelet root"));
+        assert!(place(&deep, "a.sock").unwrap_err().to_string().contains("a shorter kubelet root"));
         let error = place(Path::new("/nonexistent"), "a.sock").unwrap_err().to_string();
         assert!(error.starts_with("cannot listen at /nonexistent/a.sock: "), "{error}");
     }

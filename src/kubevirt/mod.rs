@@ -8,12 +8,14 @@
 //! | [`hook`] | what a hook answers: documents in, documents or one line out; synchronous, no network |
 //! | [`readback`] | what libvirt and KubeVirt make of the first answer |
 //! | [`launcher`] | the other end: virt-launcher, played for rehearsals |
+//! | [`node`] | the hooks around a VM on its node, over a unix socket |
 //! | [`proto`] | KubeVirt's contracts |
-//! | [`serve`] | the contracts over unix sockets; the only part with tokio and tonic |
+//! | [`serve`] | the contracts of a sidecar over unix sockets; besides `node` the only part with tokio and tonic |
 
 pub mod cloudinit;
 pub mod hook;
 pub mod launcher;
+pub mod node;
 pub mod proto;
 pub mod readback;
 pub mod reduce;

@@ -1,6 +1,7 @@
 //! The agent on a behaviour model of a node: what kubelet asks, what is seen, and what becomes of the node.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
+mod both;
 mod cycle;
 mod errand;
 #[allow(dead_code)]

@@ -17,7 +17,7 @@ use crate::kubelet::{PodResources, Pods};
 use crate::link::find;
 use crate::link::names::Names;
 
-use super::{LiveAgent, Own, admin, answers, features, http, serve, watch as config};
+use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
 
 /// How often kubelet is asked and the node looked at while somebody has something.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -76,6 +76,7 @@ pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own:
         config::follow(args, agent, root, stopped.clone()),
         locks(agent, stopped.clone()),
         links(args, agent, root, stopped.clone()),
+        hooks::serve(args, agent, root, stopped.clone()),
         admin::serve(admin, agent, stopped.clone()),
         async {
             if let Some(listener) = listener {

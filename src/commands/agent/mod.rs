@@ -6,6 +6,7 @@
 //! | `answers` | kubelet's answers as values |
 //! | `watch` | the configuration, followed |
 //! | `serve` | which resources are served |
+//! | `hooks` | KubeVirt's node hooks |
 //! | `admin` | the socket behind `node release` |
 //! | `metrics`, `http` | what a scrape sees |
 //! | `features`, `rivals` | what others on the node are told, and who they are |
@@ -13,6 +14,7 @@
 pub(in crate::commands) mod admin;
 mod answers;
 mod features;
+mod hooks;
 mod http;
 mod life;
 mod metrics;

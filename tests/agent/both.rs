@@ -1,0 +1,54 @@
+//! A node hook and a sidecar ask for the same pod: the hook first, and it knows nothing of memory locks.
+
+use virt_tailor::link::{Errands as _, Memlock, Pod, Refusal, Reply, Request};
+
+use crate::rig::{RESOURCES, Rig, TestAgent, UID};
+
+const PROFILES: &str = "  profiles:
+  - {name: quiet, namespaces: [vms], steps: [{irqs: {away: 2-3}}, {memlock: 1Gi}]}
+";
+
+fn rig() -> (Rig, TestAgent) {
+    let rig = Rig::new();
+    rig.write("sys/fs/cgroup/cgroup.procs", "");
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "");
+    let agent = rig.start_with(rig.hands.clone(), &format!("{RESOURCES}{PROFILES}"));
+    (rig, agent)
+}
+
+async fn ask(agent: &TestAgent, profile: &str, memlock: Option<Memlock>) -> Result<Reply, Refusal> {
+    let pod = Pod { uid: UID.to_owned(), namespace: "vms".to_owned(), name: "launcher".to_owned() };
+    agent.errands().ask(&pod, Request::Prepare { node_profiles: vec![profile.to_owned()], memlock }).await
+}
+
+#[tokio::test]
+async fn a_lock_is_added_once() {
+    let (rig, agent) = rig();
+    // Nobody runs in this pod whose lock could be raised.
+    let ready = Ok(Reply::Ready { lock_confirmed: false });
+    let lock = Some(Memlock::Bytes(2 << 30));
+    assert_eq!(ask(&agent, "quiet", None).await, ready);
+    assert_eq!(ask(&agent, "quiet", lock).await, ready);
+    assert!(agent.has_locks());
+    assert_eq!(ask(&agent, "quiet", None).await, ready, "the hook comes again");
+    assert_eq!(ask(&agent, "quiet", lock).await, ready);
+    for (profile, memlock) in [("quiet", Some(Memlock::Unlimited)), ("other", None), ("other", lock)] {
+        let refused = ask(&agent, profile, memlock).await.unwrap_err();
+        assert!(refused.reason.ends_with("a pod is prepared once"), "{refused}");
+    }
+    assert!(agent.has_locks());
+    assert_eq!(rig.model.root().text("proc/irq/1/smp_affinity_list").unwrap().unwrap(), "0-1,4-7");
+}
+
+#[tokio::test]
+async fn a_lock_is_not_added_to_a_vm_that_runs() {
+    let (rig, agent) = rig();
+    assert!(ask(&agent, "quiet", None).await.is_ok());
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "4242\n");
+    rig.write("proc/4242/stat", "4242 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    let exe = rig.model.root().path("proc/4242/exe");
+    std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", exe).unwrap();
+    assert!(ask(&agent, "quiet", None).await.is_ok(), "what is there is there");
+    let refused = ask(&agent, "quiet", Some(Memlock::Bytes(2 << 30))).await.unwrap_err();
+    assert!(refused.reason.starts_with("this pod's VM runs already"), "{refused}");
+}
