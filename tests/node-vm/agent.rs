@@ -117,8 +117,13 @@ fn virtual_functions_for_two_virtual_machines_and_two_behind_a_viommu() {
         function
     });
     assert_ne!(functions[0], functions[1]);
+    // virt-handler does this before it starts a domain.
+    let give = |function: &str| {
+        vm.run(&format!("chown 107:107 /dev/vfio/{}; chmod 666 /dev/vfio/vfio", vm.group(function).unwrap())).ok()
+    };
     let launchers = [0, 1].map(|n| {
-        let launcher = Launcher::start(&vm, pods[n], Mode::System);
+        give(&functions[n]);
+        let launcher = Launcher::start(&vm, pods[n], Mode::Session { uid: 107, memlock: 64 << 30 });
         let name = format!("vm-{n}");
         launcher.boot(&kubevirt_domain(&name, 64, &[("hostdevice-vf0", &functions[n])])).unwrap();
         launcher
@@ -141,8 +146,7 @@ fn virtual_functions_for_two_virtual_machines_and_two_behind_a_viommu() {
     node.prestart(uid);
     for function in &two {
         assert_eq!(vm.driver(function).as_deref(), Some("vfio-pci"));
-        // virt-handler does this before it starts the domain.
-        vm.run(&format!("chown 107:107 /dev/vfio/{}; chmod 666 /dev/vfio/vfio", vm.group(function).unwrap())).ok();
+        give(function);
     }
     let low = 64 << 20;
     let launcher = Launcher::start(&vm, uid, Mode::Session { uid: 107, memlock: low });
