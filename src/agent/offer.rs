@@ -102,8 +102,18 @@ where
         let mut changed = false;
         for (owner, request) in wanted {
             let held = ledger.holdings.get(owner);
-            if held.is_some_and(|held| held.phase == HoldingPhase::Ready && held.request == *request) {
-                continue;
+            if let Some(held) = held.filter(|held| held.phase == HoldingPhase::Ready) {
+                // What is made joins the domain of what makes it.
+                if (Request { domain: request.domain.clone(), ..held.request.clone() }) == *request {
+                    self.desk().unmade.remove(owner.as_str());
+                    continue;
+                }
+                let mut desk = self.desk();
+                if is_owned(&desk, &ledger, &held.request.purpose) {
+                    let why = "it is to be made anew, and somebody was promised what is there: that comes first";
+                    note_unmade(&mut desk, owner, why.to_owned());
+                    continue;
+                }
             }
             let outcome = match held {
                 // Another number of them, or what a crash has left: the old ones go first, if nobody has one.
@@ -115,12 +125,7 @@ where
             let mut desk = self.desk();
             match outcome {
                 Ok(()) => drop(desk.unmade.remove(owner.as_str())),
-                Err(error) => {
-                    let line = error.to_string();
-                    if desk.unmade.insert(owner.as_str().to_owned(), line.clone()).as_ref() != Some(&line) {
-                        tracing::warn!(owner = owner.as_str(), reason = line, "not made");
-                    }
-                }
+                Err(error) => note_unmade(&mut desk, owner, error.to_string()),
             }
         }
         changed
@@ -135,12 +140,7 @@ where
                 continue;
             }
             let resource = &holding.request.purpose;
-            let owned = {
-                let desk = self.desk();
-                let owned = owned(&desk, &ledger);
-                owned.iter().any(|id| desk.inventory.units.get(id).is_some_and(|unit| unit.resource == *resource))
-            };
-            if owned {
+            if is_owned(&self.desk(), &ledger, resource) {
                 continue;
             }
             match self.0.engine.undo(owner, &mut |_| ()) {
@@ -226,6 +226,23 @@ where
 pub(super) fn owned(desk: &Desk, ledger: &Ledger) -> BTreeSet<DeviceId> {
     let holdings = ledger.holdings.keys().filter_map(DeviceId::of_owner);
     desk.promises.all().keys().cloned().chain(desk.tenancies.keys().cloned()).chain(holdings).collect()
+}
+
+/// Whether somebody has something of a resource, or was promised it.
+fn is_owned(desk: &Desk, ledger: &Ledger, resource: &str) -> bool {
+    owned(desk, ledger).iter().any(|id| {
+        let unit = desk.inventory.units.get(id).is_some_and(|unit| unit.resource == resource);
+        let promised = desk.promises.get(id).is_some_and(|promise| promise.resource == resource);
+        let holding = id.owner().and_then(|owner| ledger.holdings.get(&owner));
+        unit || promised || holding.is_some_and(|holding| holding.request.purpose == resource)
+    })
+}
+
+/// Says why something is not made, once.
+fn note_unmade(desk: &mut Desk, owner: &Owner, line: String) {
+    if desk.unmade.insert(owner.as_str().to_owned(), line.clone()).as_ref() != Some(&line) {
+        tracing::warn!(owner = owner.as_str(), reason = line, "not made");
+    }
 }
 
 /// Why kubelet shall not give a device to a pod; `None` if it may.
