@@ -193,7 +193,15 @@ where
         as_promised(self.root(), &site, &unit, promised)?;
         let ledger = self.0.engine.ledger();
         let request: Request = match ledger.holdings.get(&owner) {
-            Some(holding) if holding.request.purpose == resource => holding.request.clone(),
+            Some(holding) if holding.request.purpose == resource => {
+                // The VM before may not have ended yet.
+                let users = self.0.engine.guard().before_undo(&holding.request);
+                let users = users.map_err(|trouble| Refusal::of_device(trouble.message))?;
+                if !users.is_empty() {
+                    return Err(Refusal::of_device(users.join("; ")));
+                }
+                holding.request.clone()
+            }
             _ => {
                 let compiler = Compiler { site: &site, root: self.root(), config: &config, ledger: &ledger };
                 let late = compiler.late(named, &unit.offered, &owner);
