@@ -58,8 +58,8 @@ where
         }
         let config = Arc::clone(&self.desk().config);
         let mut site = self.site()?;
-        let wanted = self.wanted(&site, &config);
-        if self.make_all(&wanted) | self.unmake(&wanted) {
+        let (wanted, unknown) = self.wanted(&site, &config);
+        if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
             site = self.site()?;
         }
         let inventory = Inventory::of(&site, self.root(), &config, &self.0.engine.ledger())?;
@@ -78,22 +78,27 @@ where
         Site::read(self.root()).map_err(said)
     }
 
-    /// What the resources make, by owner.
-    fn wanted(&self, site: &Site, config: &Effective) -> BTreeMap<Owner, Request> {
+    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all.
+    fn wanted(&self, site: &Site, config: &Effective) -> (BTreeMap<Owner, Request>, BTreeSet<String>) {
         let ledger = self.0.engine.ledger();
         let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for resource in &config.resources {
+            let name = resource.name.as_str();
             // Why it makes nothing is a problem of the inventory.
-            let offered = compiler.offered(resource).unwrap_or_default();
-            let requests = offered.into_iter().filter_map(|(_, request)| request);
+            let offered = compiler.offered(resource);
+            if offered.as_ref().map_or(true, |offered| !offered.missing.is_empty()) {
+                unknown.insert(name.to_owned());
+            }
+            let requests = offered.unwrap_or_default().all.into_iter().filter_map(|(_, request)| request);
             let pool = compiler.pool(resource).unwrap_or_else(|why| {
-                self.desk().unmade.insert(format!("{MAKER}{}", resource.name.as_str()), why);
+                self.desk().unmade.insert(format!("{MAKER}{name}"), why);
+                unknown.insert(name.to_owned());
                 None
             });
             wanted.extend(requests.chain(pool).map(|request| (request.owner.clone(), request)));
         }
-        wanted
+        (wanted, unknown)
     }
 
     /// Makes what is not made; tells whether anything was.
@@ -131,8 +136,8 @@ where
         changed
     }
 
-    /// Takes back what is no longer wanted and nobody has.
-    fn unmake(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+    /// Takes back what is no longer wanted and nobody has; what a resource made of which it is not known what is wanted stays.
+    fn unmake(&self, wanted: &BTreeMap<Owner, Request>, unknown: &BTreeSet<String>) -> bool {
         let ledger = self.0.engine.ledger();
         let mut changed = false;
         for (owner, holding) in &ledger.holdings {
@@ -140,7 +145,7 @@ where
                 continue;
             }
             let resource = &holding.request.purpose;
-            if is_owned(&self.desk(), &ledger, resource) {
+            if unknown.contains(resource) || is_owned(&self.desk(), &ledger, resource) {
                 continue;
             }
             match self.0.engine.undo(owner, &mut |_| ()) {

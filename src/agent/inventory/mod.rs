@@ -89,7 +89,8 @@ impl Inventory {
                     continue;
                 }
             };
-            for (offered, _) in offered {
+            missing.extend(offered.missing.iter().map(|why| format!("{}: {why}", resource.name.as_str())));
+            for (offered, _) in offered.all {
                 let unit = unit(site, &sets, &mdevs, config, resource, offered);
                 if claims.take(&unit, &sets, site) {
                     units.insert(DeviceId::of(&site.pci, &offered), unit);
