@@ -160,6 +160,9 @@ where
     fn take(&self, desk: &mut Desk, mut inventory: Inventory) {
         let owned = owned(desk, &self.0.engine.ledger());
         inventory.keep(&desk.inventory, &owned);
+        for (id, promise) in desk.promises.all() {
+            inventory.keep_promised(id, &promise.resource);
+        }
         for problem in &inventory.problems {
             if !desk.inventory.problems.contains(problem) {
                 tracing::error!(problem, "the configuration does not fit this node");
@@ -179,6 +182,10 @@ where
         let ledger = self.0.engine.ledger();
         let mut lists: BTreeMap<String, Vec<Offer>> =
             desk.config.resources.iter().map(|resource| (resource.name.as_str().to_owned(), Vec::new())).collect();
+        // Who was promised something is asked about by the name under which it was.
+        for promise in desk.promises.all().values() {
+            lists.entry(promise.resource.clone()).or_default();
+        }
         for (id, unit) in &desk.inventory.units {
             let healthy = unhealthy(desk, &ledger, id, unit).is_none();
             let offer = Offer { id: id.as_str().to_owned(), healthy, numa: unit.numa };
