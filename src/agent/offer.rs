@@ -43,6 +43,7 @@ where
         if let Err(reason) = self.refresh() {
             tracing::error!(reason, "the node cannot be looked at");
         }
+        self.want_look();
         Ok(())
     }
 
