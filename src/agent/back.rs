@@ -8,7 +8,7 @@ use crate::config::node::Release;
 use crate::prep::Owner;
 use crate::prep::engine::{EngineError, Guard};
 use crate::prep::hand::Hands;
-use crate::prep::journal::HoldingPhase;
+use crate::prep::journal::{Holding, HoldingPhase};
 
 use super::id::DeviceId;
 use super::task::{Course, Outcome, Task};
@@ -51,6 +51,7 @@ where
             self.0.answers.send_replace(Arc::new(answer.clone()));
         }
         let mut desk = self.desk();
+        self.adopt(&mut desk);
         let ids: Vec<DeviceId> = desk.tenancies.keys().cloned().collect();
         for id in ids {
             // While something goes on for it, it is not free.
@@ -67,6 +68,24 @@ where
         self.pods_gone(&mut desk, look);
         self.try_again(&mut desk, look.at);
         self.publish(&mut desk);
+    }
+
+    /// Watches what is held and nobody watches: its promise is gone, and its undo did not go through.
+    fn adopt(&self, desk: &mut Desk) {
+        let now = self.now();
+        for (owner, holding) in self.0.engine.ledger().holdings {
+            if holding.phase != HoldingPhase::Ready || desk.tasks.contains_key(owner.as_str()) {
+                continue;
+            }
+            if let Some(uid) = errand::uid_of_owner(&owner) {
+                desk.pods.entry(uid).or_insert_with(|| errand::PodState::adopted(now));
+            } else if let Some(id) = DeviceId::of_owner(&owner)
+                // What is kept is held without anybody's having it.
+                && self.policy(desk, &id) != Release::Keep
+            {
+                desk.tenancies.entry(id).or_insert_with(|| Tenancy::adopted(now));
+            }
+        }
     }
 
     /// When a device goes back. One whose resource is no longer configured does at once.
@@ -148,16 +167,23 @@ where
 
     /// What could not be undone is tried again: who hung may be gone.
     fn try_again(&self, desk: &mut Desk, now: super::Moment) {
-        for (owner, holding) in self.0.engine.ledger().holdings {
-            let unfinished = matches!(holding.phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
-            let ours = DeviceId::of_owner(&owner).is_some() || errand::uid_of_owner(&owner).is_some();
+        let unfinished =
+            |holding: &Holding| matches!(holding.phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
+        let holdings = self.0.engine.ledger().holdings;
+        let left: BTreeSet<&str> =
+            holdings.iter().filter(|(_, holding)| unfinished(holding)).map(|(owner, _)| owner.as_str()).collect();
+        // An earlier failure does not count for what is made since.
+        desk.again.retain(|owner, _| left.contains(owner.as_str()));
+        for (owner, holding) in &holdings {
+            let unfinished = unfinished(holding);
+            let ours = DeviceId::of_owner(owner).is_some() || errand::uid_of_owner(owner).is_some();
             if !unfinished || !ours || desk.tasks.contains_key(owner.as_str()) {
                 continue;
             }
             match desk.again.get(owner.as_str()) {
                 Some(last) if now.since(*last) < AGAIN => (),
                 Some(_) => {
-                    self.give_back(desk, owner);
+                    self.give_back(desk, owner.clone());
                 }
                 // Its plan failed: what was left over is tried after a while.
                 None => drop(desk.again.insert(owner.as_str().to_owned(), now)),

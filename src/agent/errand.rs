@@ -120,7 +120,12 @@ where
 
     async fn prepare_pod(&self, pod: &Pod, asked: Asked) -> Result<Reply, Refusal> {
         let owner = owner_of(&pod.uid).map_err(Refusal::new)?;
-        let task = self.begin_pod(pod, &owner, asked.clone())?;
+        // It reads files of the node: not on the thread that everybody's answers come from.
+        let begun = {
+            let (agent, pod, owner, asked) = (self.clone(), pod.clone(), owner.clone(), asked.clone());
+            tokio::task::spawn_blocking(move || agent.begin_pod(&pod, &owner, asked)).await
+        };
+        let task = begun.map_err(|error| Refusal::new(error.to_string()))??;
         if let Some(task) = task {
             match tokio::time::timeout(ANSWER_WITHIN, task.ended()).await {
                 // Who joined what somebody had begun with less has to ask again.

@@ -69,8 +69,17 @@ fn set(root: &Root, uid: &str, process: ProcessId, soft: Option<u64>, hard: Opti
     if !process.is_alive(root) || !ours {
         return Err(other());
     }
-    prlimit(Some(pid), Resource::Memlock, Rlimit { current: soft, maximum: hard })
-        .map_err(|error| format!("the memory lock of process {process} cannot be set: {error}"))?;
+    let set = |limit: Rlimit| {
+        let said = |error| format!("the memory lock of process {process} cannot be set: {error}");
+        prlimit(Some(pid), Resource::Memlock, limit).map_err(said)
+    };
+    let before = set(Rlimit { current: soft, maximum: hard })?;
+    // Somebody may have raised it since it was read: it is never lowered.
+    let higher = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.max(other));
+    let (current, maximum) = (higher(soft, before.current), higher(hard, before.maximum));
+    if (current, maximum) != (soft, hard) {
+        set(Rlimit { current, maximum })?;
+    }
     // It lives still: so it was this one.
     let mut ended = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
     match poll(&mut ended, PollTimeout::ZERO) {

@@ -43,6 +43,7 @@ where
         if let Err(reason) = self.refresh() {
             tracing::error!(reason, "the node cannot be looked at");
         }
+        self.want_look();
         Ok(())
     }
 
@@ -58,8 +59,8 @@ where
         }
         let config = Arc::clone(&self.desk().config);
         let mut site = self.site()?;
-        let wanted = self.wanted(&site, &config);
-        if self.make_all(&wanted) | self.unmake(&wanted) {
+        let (wanted, unknown) = self.wanted(&site, &config);
+        if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
             site = self.site()?;
         }
         let inventory = Inventory::of(&site, self.root(), &config, &self.0.engine.ledger())?;
@@ -78,22 +79,27 @@ where
         Site::read(self.root()).map_err(said)
     }
 
-    /// What the resources make, by owner.
-    fn wanted(&self, site: &Site, config: &Effective) -> BTreeMap<Owner, Request> {
+    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all.
+    fn wanted(&self, site: &Site, config: &Effective) -> (BTreeMap<Owner, Request>, BTreeSet<String>) {
         let ledger = self.0.engine.ledger();
         let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for resource in &config.resources {
+            let name = resource.name.as_str();
             // Why it makes nothing is a problem of the inventory.
-            let offered = compiler.offered(resource).unwrap_or_default();
-            let requests = offered.into_iter().filter_map(|(_, request)| request);
+            let offered = compiler.offered(resource);
+            if offered.as_ref().map_or(true, |offered| !offered.missing.is_empty()) {
+                unknown.insert(name.to_owned());
+            }
+            let requests = offered.unwrap_or_default().all.into_iter().filter_map(|(_, request)| request);
             let pool = compiler.pool(resource).unwrap_or_else(|why| {
-                self.desk().unmade.insert(format!("{MAKER}{}", resource.name.as_str()), why);
+                self.desk().unmade.insert(format!("{MAKER}{name}"), why);
+                unknown.insert(name.to_owned());
                 None
             });
             wanted.extend(requests.chain(pool).map(|request| (request.owner.clone(), request)));
         }
-        wanted
+        (wanted, unknown)
     }
 
     /// Makes what is not made; tells whether anything was.
@@ -102,8 +108,18 @@ where
         let mut changed = false;
         for (owner, request) in wanted {
             let held = ledger.holdings.get(owner);
-            if held.is_some_and(|held| held.phase == HoldingPhase::Ready && held.request == *request) {
-                continue;
+            if let Some(held) = held.filter(|held| held.phase == HoldingPhase::Ready) {
+                // What is made joins the domain of what makes it.
+                if (Request { domain: request.domain.clone(), ..held.request.clone() }) == *request {
+                    self.desk().unmade.remove(owner.as_str());
+                    continue;
+                }
+                let mut desk = self.desk();
+                if is_owned(&desk, &ledger, &held.request.purpose) {
+                    let why = "it is to be made anew, and somebody was promised what is there: that comes first";
+                    note_unmade(&mut desk, owner, why.to_owned());
+                    continue;
+                }
             }
             let outcome = match held {
                 // Another number of them, or what a crash has left: the old ones go first, if nobody has one.
@@ -115,19 +131,14 @@ where
             let mut desk = self.desk();
             match outcome {
                 Ok(()) => drop(desk.unmade.remove(owner.as_str())),
-                Err(error) => {
-                    let line = error.to_string();
-                    if desk.unmade.insert(owner.as_str().to_owned(), line.clone()).as_ref() != Some(&line) {
-                        tracing::warn!(owner = owner.as_str(), reason = line, "not made");
-                    }
-                }
+                Err(error) => note_unmade(&mut desk, owner, error.to_string()),
             }
         }
         changed
     }
 
-    /// Takes back what is no longer wanted and nobody has.
-    fn unmake(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+    /// Takes back what is no longer wanted and nobody has; what a resource made of which it is not known what is wanted stays.
+    fn unmake(&self, wanted: &BTreeMap<Owner, Request>, unknown: &BTreeSet<String>) -> bool {
         let ledger = self.0.engine.ledger();
         let mut changed = false;
         for (owner, holding) in &ledger.holdings {
@@ -135,12 +146,7 @@ where
                 continue;
             }
             let resource = &holding.request.purpose;
-            let owned = {
-                let desk = self.desk();
-                let owned = owned(&desk, &ledger);
-                owned.iter().any(|id| desk.inventory.units.get(id).is_some_and(|unit| unit.resource == *resource))
-            };
-            if owned {
+            if unknown.contains(resource) || is_owned(&self.desk(), &ledger, resource) {
                 continue;
             }
             match self.0.engine.undo(owner, &mut |_| ()) {
@@ -155,6 +161,9 @@ where
     fn take(&self, desk: &mut Desk, mut inventory: Inventory) {
         let owned = owned(desk, &self.0.engine.ledger());
         inventory.keep(&desk.inventory, &owned);
+        for (id, promise) in desk.promises.all() {
+            inventory.keep_promised(id, &promise.resource);
+        }
         for problem in &inventory.problems {
             if !desk.inventory.problems.contains(problem) {
                 tracing::error!(problem, "the configuration does not fit this node");
@@ -174,6 +183,10 @@ where
         let ledger = self.0.engine.ledger();
         let mut lists: BTreeMap<String, Vec<Offer>> =
             desk.config.resources.iter().map(|resource| (resource.name.as_str().to_owned(), Vec::new())).collect();
+        // Who was promised something is asked about by the name under which it was.
+        for promise in desk.promises.all().values() {
+            lists.entry(promise.resource.clone()).or_default();
+        }
         for (id, unit) in &desk.inventory.units {
             let healthy = unhealthy(desk, &ledger, id, unit).is_none();
             let offer = Offer { id: id.as_str().to_owned(), healthy, numa: unit.numa };
@@ -226,6 +239,23 @@ where
 pub(super) fn owned(desk: &Desk, ledger: &Ledger) -> BTreeSet<DeviceId> {
     let holdings = ledger.holdings.keys().filter_map(DeviceId::of_owner);
     desk.promises.all().keys().cloned().chain(desk.tenancies.keys().cloned()).chain(holdings).collect()
+}
+
+/// Whether somebody has something of a resource, or was promised it.
+fn is_owned(desk: &Desk, ledger: &Ledger, resource: &str) -> bool {
+    owned(desk, ledger).iter().any(|id| {
+        let unit = desk.inventory.units.get(id).is_some_and(|unit| unit.resource == resource);
+        let promised = desk.promises.get(id).is_some_and(|promise| promise.resource == resource);
+        let holding = id.owner().and_then(|owner| ledger.holdings.get(&owner));
+        unit || promised || holding.is_some_and(|holding| holding.request.purpose == resource)
+    })
+}
+
+/// Says why something is not made, once.
+fn note_unmade(desk: &mut Desk, owner: &Owner, line: String) {
+    if desk.unmade.insert(owner.as_str().to_owned(), line.clone()).as_ref() != Some(&line) {
+        tracing::warn!(owner = owner.as_str(), reason = line, "not made");
+    }
 }
 
 /// Why kubelet shall not give a device to a pod; `None` if it may.

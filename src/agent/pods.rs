@@ -1,6 +1,7 @@
 //! Pods as the node itself shows them: control groups, processes, and the folder kubelet keeps their logs in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
 use crate::host::CpuSet;
@@ -15,7 +16,7 @@ const TOP: &str = "sys/fs/cgroup";
 /// Pods lie three or four levels down, and one more where another service manager keeps kubelet.
 const DEPTH: usize = 6;
 
-/// The control groups of all pods, below `/sys/fs/cgroup`; `None` if there are none to be seen at all, which no node is without.
+/// The control groups of all pods, below `/sys/fs/cgroup`; `None` if there are none to be seen at all, which no node is without, or not all.
 pub fn cgroups_of_pods(root: &Root) -> Option<BTreeMap<PodUid, Vec<String>>> {
     // With several hierarchies (cgroup v1) systemd's own has all of them.
     let top =
@@ -23,7 +24,8 @@ pub fn cgroups_of_pods(root: &Root) -> Option<BTreeMap<PodUid, Vec<String>>> {
     let mut found: BTreeMap<PodUid, Vec<String>> = BTreeMap::new();
     let mut open = vec![(top.clone(), 0)];
     while let Some((folder, depth)) = open.pop() {
-        for name in folders(&root.path(&folder)) {
+        // A pod that is not seen would be taken for gone.
+        for name in folders(&root.path(&folder))? {
             let path = format!("{folder}/{name}");
             let below = path.strip_prefix(TOP).unwrap_or(&path);
             match owner(&format!("0::{below}")) {
@@ -36,11 +38,24 @@ pub fn cgroups_of_pods(root: &Root) -> Option<BTreeMap<PodUid, Vec<String>>> {
     Some(found)
 }
 
-/// The folders in a folder; what is gone has none.
-fn folders(path: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// The folders in a folder; what is gone has none. `None` if it cannot be read.
+fn folders(path: &Path) -> Option<Vec<String>> {
+    let gone = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if gone(&error) => return Some(Vec::new()),
+        entries => entries.ok()?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let is_folder = entry.and_then(|entry| Ok((entry.file_type()?.is_dir(), entry.file_name())));
+        match is_folder {
+            Ok((true, name)) => folders.extend(name.into_string().ok()),
+            Ok((false, _)) => (),
+            Err(error) if gone(&error) => (),
+            Err(_) => return None,
+        }
+    }
+    Some(folders)
 }
 
 /// The uids of pods by name, from the names of the folders of their logs: `namespace_name_uid` (kubelet: pkg/kubelet/kuberuntime,
@@ -86,7 +101,9 @@ pub(super) fn vm_processes(root: &Root, cgroups: &[String]) -> VmProcesses {
     let mut open: Vec<String> = cgroups.to_vec();
     while let Some(cgroup) = open.pop() {
         let folder = format!("{TOP}/{cgroup}");
-        open.extend(folders(&root.path(&folder)).into_iter().map(|name| format!("{cgroup}/{name}")));
+        open.extend(
+            folders(&root.path(&folder)).unwrap_or_default().into_iter().map(|name| format!("{cgroup}/{name}")),
+        );
         let procs = root.text(format!("{folder}/cgroup.procs")).ok().flatten().unwrap_or_default();
         for pid in procs.lines().filter_map(|line| line.parse().ok()) {
             let Some(program) = program(root, pid) else { continue };
@@ -120,7 +137,8 @@ pub(super) fn place(root: &Root, uid: &PodUid, pods: &BTreeMap<PodUid, Vec<Strin
     let shared = |cpus: &CpuSet| {
         let others = pods.iter().filter(|(other, _)| *other != uid).flat_map(|(_, cgroups)| cgroups);
         let containers = others.flat_map(|cgroup| {
-            folders(&root.path(format!("{TOP}/{cgroup}"))).into_iter().map(move |name| format!("{cgroup}/{name}"))
+            let below = folders(&root.path(format!("{TOP}/{cgroup}"))).unwrap_or_default();
+            below.into_iter().map(move |name| format!("{cgroup}/{name}"))
         });
         containers.filter_map(|other| self::cpus(root, &other)).any(|other| other.overlaps(cpus))
     };

@@ -10,7 +10,7 @@ use crate::prep::Offered;
 use crate::prep::engine::{EngineError, Guard};
 use crate::prep::guard::Site;
 use crate::prep::hand::Hands;
-use crate::prep::journal::{HoldingPhase, Request};
+use crate::prep::journal::{Holding, HoldingPhase, Request};
 
 use super::id::DeviceId;
 use super::task::{Course, Outcome, Task};
@@ -182,10 +182,11 @@ where
             return Err(Refusal::of_request(format!("{resource} is no longer in this node's configuration")));
         };
         let owner = id.owner().ok_or_else(|| Refusal::of_request(format!("{id} is no owner's name")))?;
-        // What an earlier plan could not undo comes first.
+        // What an earlier plan could not undo comes first, and what was done for it as another resource's.
         let ledger = self.0.engine.ledger();
         let unfinished = |phase: &HoldingPhase| matches!(phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
-        if ledger.holdings.get(&owner).is_some_and(|holding| unfinished(&holding.phase)) {
+        let another = |holding: &Holding| unfinished(&holding.phase) || holding.request.purpose != resource;
+        if ledger.holdings.get(&owner).is_some_and(another) {
             let undone = self.0.engine.undo(&owner, &mut |progress| task.tell(progress));
             undone.map_err(|error| Refusal::of_device(error.to_string()))?;
         }
@@ -193,7 +194,15 @@ where
         as_promised(self.root(), &site, &unit, promised)?;
         let ledger = self.0.engine.ledger();
         let request: Request = match ledger.holdings.get(&owner) {
-            Some(holding) if holding.request.purpose == resource => holding.request.clone(),
+            Some(holding) if holding.request.purpose == resource => {
+                // The VM before may not have ended yet.
+                let users = self.0.engine.guard().before_undo(&holding.request);
+                let users = users.map_err(|trouble| Refusal::of_device(trouble.message))?;
+                if !users.is_empty() {
+                    return Err(Refusal::of_device(users.join("; ")));
+                }
+                holding.request.clone()
+            }
             _ => {
                 let compiler = Compiler { site: &site, root: self.root(), config: &config, ledger: &ledger };
                 let late = compiler.late(named, &unit.offered, &owner);

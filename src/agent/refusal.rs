@@ -11,6 +11,9 @@ use super::moment::Moment;
 /// A device that has been refused for so long is not healthy: kubelet shall give another.
 pub(super) const LASTS: Duration = Duration::from_secs(30);
 
+/// What was refused so long ago has nothing to do with a refusal of now: kubelet tries a pod again after five minutes at most.
+const FORGOTTEN: Duration = Duration::from_secs(360);
+
 /// The latest reasons, by device, and how many there were in all.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals {
@@ -42,7 +45,7 @@ impl Refusals {
         let fresh = Refused { reason: String::new(), first: now, last: now, times: 0, of_device };
         let refused = self.by_id.entry(id.clone()).or_insert(fresh);
         // What came in between for another reason does not make this one older.
-        if of_device && !refused.of_device {
+        if of_device && (!refused.of_device || now.since(refused.last) > FORGOTTEN) {
             refused.first = now;
         }
         *refused =
@@ -91,6 +94,8 @@ mod tests {
         refusals.add(&id, "a/b", "in use", true, Moment(70_000));
         assert_eq!(refusals.lasting(&id), Some("in use"));
         assert_eq!((refusals.counts()["a/b"], refusals.all()[&id].times), (3, 3));
+        refusals.add(&id, "a/b", "in use", true, Moment(430_001));
+        assert_eq!(refusals.lasting(&id), None, "a refusal of long ago is another one");
         refusals.clear(&id);
         assert_eq!(refusals.lasting(&id), None);
     }

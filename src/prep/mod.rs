@@ -30,7 +30,7 @@ mod trouble;
 pub mod vf;
 
 pub use action::{Action, HostFile, HostFileError};
-pub use compile::{Compiler, Offered, PodPlace, ProfilePlan};
+pub use compile::{Compiler, Offered, PodPlace, ProfilePlan, WhatIsOffered};
 pub use effects::{Effects, LiveEffects, perform};
 pub use kind::{Effect, Kind, Part, Reached, Sharing};
 pub use owner::{Owner, OwnerError};

@@ -1,7 +1,7 @@
 //! Another configuration while VMs run.
 
 use crate::GPU;
-use crate::rig::{GPUS, RESOURCES, Rig, allocate, config, offers, only, prepare, settle};
+use crate::rig::{GPUS, RESOURCES, Rig, TestAgent, allocate, config, offers, only, prepare, settle};
 
 const NICS: &str = "example.com/nic";
 const NIC_ALONE: &str = "  - {name: example.com/nic, selector: {class: \"1200\"}}\n";
@@ -52,4 +52,35 @@ async fn what_is_added_is_offered() {
     agent.reload(config(RESOURCES)).unwrap();
     assert!(resources.has_changed().unwrap());
     assert!(offers(&agent, GPUS)[0].healthy);
+}
+
+#[tokio::test]
+async fn what_is_moved_to_another_resource_while_owned_is_given_to_nobody_else() {
+    let other = "  - {name: example.com/other, selector: {class: \"1201\"}, companions: auto}\n";
+    let rig = Rig::new();
+    let agent = rig.start();
+    let before = rig.model.picture();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    prepare(&agent, GPUS, &id).await.unwrap();
+    rig.pass(1);
+    agent.look(&rig.seen(&[&id]));
+    agent.reload(config(other)).unwrap();
+    let listed_as_before = |agent: &TestAgent| {
+        let list = offers(agent, GPUS);
+        assert!(list.len() == 1 && !list[0].healthy, "{list:?}");
+        assert_eq!(offers(agent, "example.com/other"), []);
+    };
+    listed_as_before(&agent);
+    // Another agent knows it from the promise.
+    drop(agent);
+    let agent = rig.start_with(rig.hands.clone(), other);
+    listed_as_before(&agent);
+    rig.pod_gone(&agent);
+    assert_eq!(rig.model.picture(), before);
+    agent.refresh().unwrap();
+    assert_eq!(agent.resources().borrow().iter().collect::<Vec<_>>(), ["example.com/other"]);
+    let id = only(&agent, "example.com/other");
+    allocate(&agent, "example.com/other", &id);
+    prepare(&agent, "example.com/other", &id).await.unwrap();
 }

@@ -71,12 +71,27 @@ fn one_process_at_a_time() {
 }
 
 #[test]
-fn a_folder_that_others_may_enter_is_refused() {
+fn a_folder_that_others_may_write_is_refused() {
+    let state = crate::state();
+    for mode in [0o775, 0o757] {
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let error = open(state.path()).unwrap_err();
+        let own = nix::unistd::geteuid().as_raw();
+        assert!(error.to_string().ends_with(&format!("chown {own} and chmod 700 it")), "{error}");
+        assert!(matches!(error, JournalError::Open { .. }));
+    }
+    let link = state.path().join("link");
+    std::os::unix::fs::symlink("/tmp", &link).unwrap();
+    assert!(matches!(open(&link).unwrap_err(), JournalError::Open { .. }));
+}
+
+/// As kubelet makes it.
+#[test]
+fn a_folder_that_others_may_only_read_is_closed_to_them() {
     let state = crate::state();
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let error = open(state.path()).unwrap_err();
-    assert!(error.to_string().ends_with("chown 0 and chmod 700 it") || nix::unistd::geteuid().as_raw() != 0, "{error}");
-    assert!(matches!(error, JournalError::Open { .. }));
+    open(state.path()).unwrap();
+    assert_eq!(fs::metadata(state.path()).unwrap().permissions().mode() & 0o7777, 0o700);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::prep::{Compiler, Offered};
 use super::id::DeviceId;
 use claims::Claims;
 
+/// Why a device that another resource has now is not given yet.
+const MOVED: &str = "somebody has it under its former resource";
+
 /// Everything that can be given away, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
@@ -89,7 +92,8 @@ impl Inventory {
                     continue;
                 }
             };
-            for (offered, _) in offered {
+            missing.extend(offered.missing.iter().map(|why| format!("{}: {why}", resource.name.as_str())));
+            for (offered, _) in offered.all {
                 let unit = unit(site, &sets, &mdevs, config, resource, offered);
                 if claims.take(&unit, &sets, site) {
                     units.insert(DeviceId::of(&site.pci, &offered), unit);
@@ -99,13 +103,24 @@ impl Inventory {
         Ok(Self { units, problems: claims.problems(), missing })
     }
 
-    /// Keeps what is still owned although it is no longer offered: it stays listed until it is free.
+    /// Keeps what is still owned although it is no longer offered, or of another resource now: it stays listed as it was until it is free.
     pub fn keep(&mut self, earlier: &Self, owned: &BTreeSet<DeviceId>) {
         for id in owned {
-            if let Some(unit) = earlier.units.get(id).filter(|_| !self.units.contains_key(id)) {
-                let refusal = Some("it is gone, or is no longer in the configuration".to_owned());
-                self.units.insert(id.clone(), Unit { refusal, leaving: true, ..unit.clone() });
-            }
+            let Some(unit) = earlier.units.get(id) else { continue };
+            let why = match self.units.get(id) {
+                None => "it is gone, or is no longer in the configuration",
+                Some(now) if now.resource != unit.resource => MOVED,
+                Some(_) => continue,
+            };
+            self.units.insert(id.clone(), Unit { refusal: Some(why.to_owned()), leaving: true, ..unit.clone() });
+        }
+    }
+
+    /// Keeps what was promised under another resource's name under that one: who has it is asked for by it.
+    pub(super) fn keep_promised(&mut self, id: &DeviceId, resource: &str) {
+        if let Some(unit) = self.units.get_mut(id).filter(|unit| unit.resource != resource) {
+            unit.resource = resource.to_owned();
+            (unit.leaving, unit.refusal) = (true, Some(MOVED.to_owned()));
         }
     }
 

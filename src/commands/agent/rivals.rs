@@ -1,5 +1,6 @@
 //! Others on the node who would hand out, or take back, the same devices. They are named; what they do is for an admin to end.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::config::node::Effective;
@@ -45,7 +46,11 @@ fn rivals(sockets: &[String], root: &Root, config: &Effective) -> Vec<String> {
         ));
     }
     // sriov-network-operator: pkg/consts, SriovConfBasePath and "pci" below it: a file for each physical function it manages.
-    for pf in root.names("etc/sriov-operator/pci").unwrap_or_default() {
+    // In a container it is the host's that counts.
+    let managed = ["etc/sriov-operator/pci", "proc/1/root/etc/sriov-operator/pci"];
+    let managed: BTreeSet<String> =
+        managed.into_iter().flat_map(|folder| root.names(folder).unwrap_or_default()).collect();
+    for pf in managed {
         lines.push(format!(
             "sriov-network-operator manages {pf}: virtual functions of it are not for this program to make"
         ));

@@ -11,7 +11,7 @@ mod prepare;
 mod profile;
 mod virtual_function;
 
-pub use offered::Offered;
+pub use offered::{Offered, WhatIsOffered};
 pub use profile::{PodPlace, ProfilePlan};
 
 use super::guard::{Allowance, Site, Unit};

@@ -58,15 +58,24 @@ impl Offered {
     }
 }
 
+/// What a resource gives, with the requests that make it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WhatIsOffered {
+    /// Each thing.
+    pub all: Vec<(Offered, Option<Request>)>,
+    /// Why some device gives nothing although others do, a line each.
+    pub missing: Vec<String>,
+}
+
 impl Compiler<'_> {
     /// Everything a resource gives, and the requests that make it; functions are there without one, virtual functions of one physical
     /// one share it. The requests are of owners of their own, `resource/<name>/…`: they last as long as the resource is offered.
     ///
     /// # Errors
     ///
-    /// One line: a file of the node cannot be read, or a device does not make what is asked.
-    pub fn offered(&self, resource: &Resource) -> Result<Vec<(Offered, Option<Request>)>, String> {
-        let mut all = Vec::new();
+    /// One line: a file of the node cannot be read, or no device makes what is asked.
+    pub fn offered(&self, resource: &Resource) -> Result<WhatIsOffered, String> {
+        let (mut all, mut missing) = (Vec::new(), Vec::new());
         for device in selected(self.site, resource) {
             match &resource.target {
                 Target::Pci { .. } => all.push((Offered::Function(device), None)),
@@ -75,7 +84,12 @@ impl Compiler<'_> {
                     let owner = maker(resource, &device.to_string())?;
                     let step = Step::MakeVfs(MakeVfs { pf: device, count });
                     let request = self.made(resource, device, owner, vec![step]);
-                    for (index, address) in virtual_function::of(self, device, count)? {
+                    // One physical function that makes none keeps no other from being offered.
+                    let functions = virtual_function::of(self, device, count).unwrap_or_else(|why| {
+                        missing.push(why);
+                        Vec::new()
+                    });
+                    for (index, address) in functions {
                         all.push((Offered::Vf { pf: device, index, address }, Some(request.clone())));
                     }
                 }
@@ -83,7 +97,10 @@ impl Compiler<'_> {
                 Target::Vgpu(wanted) => all.extend(self.vgpus(resource, wanted, device)?),
             }
         }
-        Ok(all)
+        if all.is_empty() && !missing.is_empty() {
+            return Err(missing.join("; "));
+        }
+        Ok(WhatIsOffered { all, missing })
     }
 
     /// Huge pages that a resource's `prepare` reserves: once when it is offered, for kubelet counts them when it starts and a pod is placed

@@ -1,10 +1,11 @@
 //! The guard of a real node: reads it each time it is asked.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::site::Site;
-use super::{Allowance, Unit};
+use super::{Allowance, Unit, nic};
 use crate::base::PciAddress;
 use crate::config::node::Effective;
 use crate::host::{DeviceNode, Holder, Owner, Root, device_nodes, holders, mdev_nodes};
@@ -88,11 +89,15 @@ impl LiveGuard {
     /// As for [`LiveGuard::held`].
     pub fn users_of(&self, request: &Request) -> Result<Vec<String>, Trouble> {
         let mut lines = self.users(&request.devices)?;
-        for step in &request.steps {
-            if let Step::MakeMdev(made) = step {
-                let uuid = made.uuid.to_string();
-                lines.extend(self.holders_of(&uuid, &mdev_nodes(&self.root, &uuid)?)?);
-            }
+        // One that a resource makes is made in a request of its own, and owned by the VM's.
+        let owned = request.unit.iter().filter_map(|key| key.strip_prefix("mdev ")).map(str::to_owned);
+        let made = request.steps.iter().filter_map(|step| match step {
+            Step::MakeMdev(made) => Some(made.uuid.to_string()),
+            _ => None,
+        });
+        let uuids: BTreeSet<String> = owned.chain(made).collect();
+        for uuid in uuids {
+            lines.extend(self.holders_of(&uuid, &mdev_nodes(&self.root, &uuid)?)?);
         }
         Ok(lines)
     }
@@ -136,6 +141,31 @@ impl LiveGuard {
         refusals
     }
 
+    /// What stands in the way of virtual functions that are to be made: while they are, the physical one's network is down.
+    fn of_makers(&self, request: &Request, site: &Site) -> Vec<String> {
+        let config = self.config();
+        let allowance = Allowance { resource: config.resource(&request.purpose), config: &config };
+        let mut refusals = Vec::new();
+        for step in &request.steps {
+            let Step::MakeVfs(made) = step else { continue };
+            let sriov = site.pci.get(made.pf).and_then(|device| device.sriov.as_ref());
+            if sriov.is_some_and(|sriov| !sriov.vfs.is_empty()) {
+                continue;
+            }
+            refusals.extend(nic::refusals(site, made.pf, allowance));
+            // sriov-network-operator: pkg/consts, SriovConfBasePath and "pci" below it: a file for each physical function it manages. In a
+            // container it is the host's that counts.
+            let managed = ["", "proc/1/root/"].map(|at| format!("{at}etc/sriov-operator/pci/{}", made.pf));
+            if managed.iter().any(|path| self.root.has(path)) {
+                let pf = made.pf;
+                refusals.push(format!(
+                    "sriov-network-operator manages {pf}: its virtual functions are not for this program to make"
+                ));
+            }
+        }
+        refusals
+    }
+
     /// Who holds them, after those had time to end who end because a service of theirs was stopped.
     fn still_held(&self, functions: &[PciAddress], wait: bool) -> Result<Vec<String>, Trouble> {
         let end = Instant::now() + if wait { LINGER } else { Duration::ZERO };
@@ -151,13 +181,18 @@ impl LiveGuard {
 
 impl Guard for LiveGuard {
     fn before_plan(&self, request: &Request) -> Result<Vec<String>, Trouble> {
-        let Some(primary) = request.devices.first().copied() else { return Ok(Vec::new()) };
-        let site = self.site()?;
-        // A virtual function that this very plan makes.
-        if site.pci.get(primary).is_none() && request.steps.iter().any(makes_functions) {
+        let makes = request.steps.iter().any(makes_functions);
+        if request.devices.is_empty() && !makes {
             return Ok(Vec::new());
         }
-        let mut refusals = self.of_unit(request, &site, primary);
+        let site = self.site()?;
+        let mut refusals = self.of_makers(request, &site);
+        let Some(primary) = request.devices.first().copied() else { return Ok(refusals) };
+        // A virtual function that this very plan makes.
+        if site.pci.get(primary).is_none() && makes {
+            return Ok(refusals);
+        }
+        refusals.extend(self.of_unit(request, &site, primary));
         // Who holds it through a service that will be stopped is asked for when that has been done.
         if !request.steps.iter().any(stops_services) {
             refusals.extend(self.held(&request.devices)?);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -237,10 +237,23 @@ fn private_folder(folder: &Path) -> Result<(), JournalError> {
         other => other,
     };
     make().map_err(system("make", folder))?;
-    let metadata = fs::symlink_metadata(folder).map_err(system("look at", folder))?;
     let uid = nix::unistd::geteuid().as_raw();
-    if !metadata.is_dir() || metadata.mode() & 0o077 != 0 || metadata.uid() != uid {
-        return Err(JournalError::Open { path: folder.to_owned(), uid });
+    let open = || JournalError::Open { path: folder.to_owned(), uid };
+    // Looked at and changed through one descriptor: nobody puts another folder in its place in between.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;
+    let opened = match OpenOptions::new().read(true).custom_flags(flags).open(folder) {
+        Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOTDIR | nix::libc::ELOOP)) => {
+            return Err(open());
+        }
+        opened => opened.map_err(system("look at", folder))?,
+    };
+    let metadata = opened.metadata().map_err(system("look at", folder))?;
+    if metadata.uid() != uid || metadata.mode() & 0o022 != 0 {
+        return Err(open());
+    }
+    // kubelet makes the folder of a volume with 0755 (kubelet: DirectoryOrCreate). Nobody else could have put anything into it.
+    if metadata.mode() & 0o077 != 0 {
+        opened.set_permissions(fs::Permissions::from_mode(0o700)).map_err(system("close to others", folder))?;
     }
     Ok(())
 }
