@@ -209,6 +209,8 @@ impl Desk {
             match link.ask(Request::Release).await {
                 None => self.lost(&link).await,
                 Some(Answered::Released) => return,
+                // It is still at work, and ends that first.
+                Some(Answered::Working { .. }) => sleep(AGAIN[AGAIN.len() - 1]).await,
                 Some(other) => {
                     tracing::warn!(answer = ?other, "the agent has not confirmed the end; it will find out by itself");
                     return;
