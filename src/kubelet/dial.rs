@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use tonic::codegen::http::Uri;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Response, Status};
 
+use super::crew::{Crew, Dismissed};
 use super::error::KubeletError;
 
 /// So much of an answer may come before it is read.
@@ -29,14 +30,14 @@ const HEADERS: u32 = 16 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     sender: SendRequest<Body>,
-    _task: Arc<Task>,
+    _tasks: Arc<Tasks>,
 }
 
-/// What moves the bytes. Aborted when nobody needs it: a peer that does not read must not keep it.
+/// What moves the bytes, and what that has started. Ended when nobody needs it: a peer that does not read must not keep it.
 #[derive(Debug)]
-struct Task(AbortHandle);
+struct Tasks(AbortHandle, #[expect(dead_code, reason = "its end is its use")] Dismissed);
 
-impl Drop for Task {
+impl Drop for Tasks {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -47,7 +48,9 @@ impl Connection {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| KubeletError::Reach { socket: socket.to_owned(), error })?;
-        let (sender, connection) = Builder::new(TokioExecutor::new())
+        let crew = Crew::default();
+        let dismissed = Dismissed(crew.clone());
+        let (sender, connection) = Builder::new(crew)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(HEADERS)
@@ -58,7 +61,7 @@ impl Connection {
         let task = tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(Self { sender, _task: Arc::new(Task(task.abort_handle())) })
+        Ok(Self { sender, _tasks: Arc::new(Tasks(task.abort_handle(), dismissed)) })
     }
 }
 

@@ -6,10 +6,11 @@
 //! | `serve` | the life of one resource: its socket, its registration, and both again |
 //! | `plugin`, `streams`, `works` | the calls of kubelet: the lists it reads, the preparations it waits for |
 //! | `socket`, `folder`, `incoming`, `listening` | a socket in kubelet's folder, and who connects to it |
-//! | `dial`, `register`, `pods` | our calls to kubelet, each over a connection of its own, with a deadline |
+//! | `dial`, `crew`, `register`, `pods` | our calls to kubelet, each over a connection of its own, with a deadline |
 //!
 //! Knows nothing of what a device is or how it is made ready: that is behind [`Devices`].
 
+mod crew;
 mod devices;
 mod dial;
 mod error;
@@ -26,6 +27,7 @@ mod streams;
 mod times;
 mod works;
 
+pub(crate) use crew::{Crew, Dismissed};
 pub use devices::{Allocation, DeviceNode, Devices, NotReady, Offer, UnknownId};
 pub use error::KubeletError;
 pub use pods::{PodDevices, PodName, PodResources, Pods};

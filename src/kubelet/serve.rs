@@ -235,7 +235,9 @@ impl<'a> Presence<'a> {
             }
             Err(error) => {
                 told.failed(self.resource, &error.to_string());
-                self.due = Some(Instant::now() + self.refused.pause());
+                // Whoever reads our list has registered us, and only the answer was lost: another registration would end that.
+                let reads = *self.streams.borrow() > 0;
+                self.due = (!reads).then(|| Instant::now() + self.refused.pause());
             }
         }
     }

@@ -30,6 +30,10 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// After how long the agent is asked again how far it is: soon at first, then no faster than it reads (see `dial`).
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(1000)];
 
+/// So often an agent that came later is told what stands, at most, and so long after a refusal.
+const REMINDERS: usize = 30;
+const REFUSED: Duration = Duration::from_secs(10);
+
 /// How long a call waits for an agent that could make things better and is not needed: it finds a sidecar's socket long before KubeVirt
 /// calls.
 pub const COURTESY: Duration = Duration::from_millis(500);
@@ -71,6 +75,8 @@ struct State {
     ended: watch::Sender<bool>,
     /// What the first good answer was given with.
     settled: Mutex<Option<Confirmed>>,
+    /// What an agent has done and the VM, which is not over, relies on: an agent that comes later is told.
+    standing: Mutex<Option<Errand>>,
     /// Whether an agent was ever asked to prepare something.
     engaged: AtomicBool,
     numbers: AtomicU64,
@@ -100,6 +106,7 @@ impl Desk {
             link: watch::Sender::new(None),
             ended: watch::Sender::new(false),
             settled: Mutex::new(None),
+            standing: Mutex::new(None),
             engaged: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
         };
@@ -174,7 +181,11 @@ impl Desk {
                     sleep(pauses.next().unwrap_or(AGAIN[AGAIN.len() - 1])).await;
                 }
                 Some(Answered::Ready { node_profiles, memlock }) => {
-                    return compared(errand, &node_profiles, memlock).map_err(|lacking| NotYet::older(node, lacking));
+                    let confirmed = compared(errand, &node_profiles, memlock);
+                    if confirmed.is_ok() {
+                        *self.standing_lock() = Some(errand.clone());
+                    }
+                    return confirmed.map_err(|lacking| NotYet::older(node, lacking));
                 }
                 Some(Answered::Refused(reason)) => return Err(NotYet::refused(node, reason)),
                 Some(Answered::Unimplemented(_)) => return Err(NotYet::older(node, "prepare a node for a VM")),
@@ -186,6 +197,7 @@ impl Desk {
     /// Tells the agent that the VM is over, and waits until it has noted that. Returns at once if there never was anything to end; may
     /// be dropped half way, as the agent also watches the pod by itself.
     pub async fn over(&self) {
+        self.standing_lock().take();
         loop {
             let link = self.state.link.borrow().clone();
             let link = match link {
@@ -197,6 +209,8 @@ impl Desk {
             match link.ask(Request::Release).await {
                 None => self.lost(&link).await,
                 Some(Answered::Released) => return,
+                // It is still at work, and ends that first.
+                Some(Answered::Working { .. }) => sleep(AGAIN[AGAIN.len() - 1]).await,
                 Some(other) => {
                     tracing::warn!(answer = ?other, "the agent has not confirmed the end; it will find out by itself");
                     return;
@@ -228,6 +242,33 @@ impl Desk {
         let mut links = self.state.link.subscribe();
         // The sender lives as long as we do.
         let _ = links.wait_for(|now| now.as_ref().is_none_or(|now| now.number != link.number)).await;
+    }
+
+    /// Tells an agent that has just come what a former one had done: how much memory may be locked, for one, it knows from nobody else.
+    /// Nobody waits for this; it ends with the link, with the VM, or when it has been said often enough.
+    async fn remind(self, link: Link) {
+        let mut is_told = false;
+        for _ in 0..REMINDERS {
+            let Some(errand) = self.standing_lock().clone() else { return };
+            match link.ask(errand.request()).await {
+                Some(Answered::Working { .. }) => sleep(AGAIN[AGAIN.len() - 1]).await,
+                Some(Answered::Refused(reason)) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(
+                            reason,
+                            "the agent that has come refuses what the former one had done for the running VM"
+                        );
+                    }
+                    sleep(REFUSED).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn standing_lock(&self) -> MutexGuard<'_, Option<Errand>> {
+        // A value is stored whole or not at all.
+        self.state.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settled_lock(&self) -> MutexGuard<'_, Option<Confirmed>> {

@@ -3,7 +3,7 @@
 //! What it can cost us. Memory: windows of 64 KiB, headers of 8 KiB, messages of 16 KiB, four requests under way. Processor time: ten
 //! requests at once and one a second after that, the rest stays in the sender's window; and whatever comes besides (pings, settings,
 //! headers that never end) has its bytes counted and ends the link. Time: the first message comes within five seconds. Others: a link
-//! is one task, and a panic in it is its end alone.
+//! is one task with those that its connection starts, which end with it; a panic in it is its end alone.
 
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,6 +22,8 @@ use tonic::body::Body;
 use tonic::codegen::http::{self, Uri};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::{Code, Status, Streaming};
+
+use crate::kubelet::{Crew, Dismissed};
 
 use super::metered::{Meter, Metered};
 use super::proto::link_client::LinkClient;
@@ -99,7 +101,9 @@ pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &A
         Ok(stream) => TokioIo::new(Metered::new(stream, meter.clone())),
         Err(error) => return End::broken(&error),
     };
-    let mut http = Builder::new(TokioExecutor::new());
+    let crew = Crew::default();
+    let _dismissed = Dismissed(crew.clone());
+    let mut http = Builder::new(crew);
     http.timer(TokioTimer::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)

@@ -106,6 +106,36 @@ async fn an_agent_that_is_replaced_meanwhile_is_asked_again() {
 }
 
 #[tokio::test]
+async fn an_agent_that_comes_later_is_told_what_stands_until_the_vm_is_over() {
+    let node = Node::new();
+    let desk = Desk::new(Policy::Auto);
+    let _serving = serve(&desk, &node.pod(1));
+    let first = Agent::new([READY]);
+    let finding = first.serve(node.places());
+    assert_eq!(answered(&desk, &errand()).await, Ok(Confirmed { lock: true }));
+    finding.abort();
+    first.sees(|seen| !seen.unlinked.is_empty()).await;
+    let second = Agent::new([working(1, "x"), READY]);
+    let finding = second.serve(node.places());
+    // Nobody calls.
+    let seen = second.sees(|seen| seen.asked.len() == 2).await;
+    for (_, request) in seen.asked {
+        let Request::Prepare { node_profiles, memlock } = request else { panic!("{request:?}") };
+        assert_eq!((node_profiles, memlock), (errand().node_profiles, errand().memlock));
+    }
+    timeout(LONG, desk.over()).await.unwrap();
+    finding.abort();
+    second.sees(|seen| !seen.unlinked.is_empty()).await;
+    // Of a VM that is over nothing stands.
+    let third = Agent::new([READY]);
+    let _finding = third.serve(node.places());
+    third.sees(|seen| !seen.linked.is_empty()).await;
+    timeout(LONG, desk.over()).await.unwrap();
+    let asked: Vec<Request> = third.seen().asked.into_iter().map(|(_, request)| request).collect();
+    assert_eq!(asked, [Request::Release]);
+}
+
+#[tokio::test]
 async fn what_is_not_asked_waits_for_nobody() {
     let nothing = Errand::default();
     assert_eq!(answered(&Desk::new(Policy::Auto), &nothing).await, Ok(Confirmed { lock: false }));

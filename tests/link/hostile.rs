@@ -1,6 +1,6 @@
 //! Servers that are no sidecar: each costs its own link and a bounded amount of everything.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::{Request as Call, Response, Status, Streaming, async_trait};
@@ -64,6 +65,46 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     out.extend(stream.to_be_bytes());
     out.extend(payload);
     out
+}
+
+/// The next frame: its kind, its flags and what is in it.
+fn next_frame(stream: &mut UnixStream) -> io::Result<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head)?;
+    let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap()];
+    stream.read_exact(&mut payload)?;
+    Ok((head[3], head[4], payload))
+}
+
+/// Grants no window, so that an answer waits for ever; ends the call in order; and goes on answering pings.
+fn strand(stream: &mut UnixStream) -> io::Result<()> {
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0.
+    stream.write_all(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]))?;
+    let mut preface = [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()];
+    stream.read_exact(&mut preface)?;
+    let (mut called, mut acknowledged) = (false, false);
+    while !called || !acknowledged {
+        let (kind, flags, _) = next_frame(stream)?;
+        called |= kind == 1;
+        acknowledged |= kind == 4 && flags == 1;
+    }
+    let head = [&[0x88, 0x5f, 16][..], b"application/grpc"].concat();
+    let mut said = [SETTINGS_ACK, &frame(1, 4, 1, &head)].concat();
+    // The second is no request, and that is answered.
+    for message in [hello(), FromSidecar { id: 7, ask: None }] {
+        let message = message.encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        said.extend(frame(0, 0, 1, &[&[0], &length[..], &message].concat()));
+    }
+    stream.write_all(&said)?;
+    thread::sleep(Duration::from_millis(300));
+    let trailers = [&[0, 11][..], b"grpc-status", &[1, b'0']].concat();
+    stream.write_all(&frame(1, 5, 1, &trailers))?;
+    loop {
+        if let (6, 0, opaque) = next_frame(stream)? {
+            stream.write_all(&frame(6, 1, 0, &opaque))?;
+        }
+    }
 }
 
 /// Sends what it is told over the real protocol, as fast as it is taken.
@@ -263,6 +304,25 @@ async fn what_cannot_be_done_is_refused_and_the_link_goes_on() {
     let asked = agent.seen().asked;
     let isolate = Request::Prepare { node_profiles: vec!["isolate".to_owned()], memlock: None };
     assert_eq!(asked.iter().map(|(_, request)| request).collect::<Vec<_>>(), [&isolate]);
+}
+
+#[tokio::test]
+async fn a_link_that_has_ended_keeps_no_connection() {
+    let node = Node::new();
+    let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    raw(&node.pod(1), move |stream| {
+        let end = strand(stream).map_err(|error| error.kind());
+        let _ = ended.send(end);
+    });
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    // It came as far as a link.
+    agent.sees(|seen| !seen.unlinked.is_empty()).await;
+    let end = tokio::time::timeout(Duration::from_secs(10), ends.recv()).await.expect("the connection is kept");
+    let kinds =
+        [Err(io::ErrorKind::UnexpectedEof), Err(io::ErrorKind::ConnectionReset), Err(io::ErrorKind::BrokenPipe)];
+    let end = end.unwrap();
+    assert!(kinds.contains(&end), "{end:?}");
 }
 
 /// One pod for each way of being hostile; all at once, beside an honest one.

@@ -57,6 +57,14 @@ pub(crate) async fn raw(channel: Channel, message: Vec<u8>) -> Result<(), Status
     client.unary(Request::new(message), path, Raw).await.map(|_| ())
 }
 
+/// Makes a call whose message never comes.
+pub(crate) async fn bodiless(channel: Channel) {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/kubevirt.hooks.plugins.v1alpha1.NodeHookService/ExecuteNodeHook");
+    let _ = client.client_streaming(Request::new(tokio_stream::pending::<Vec<u8>>()), path, Raw).await;
+}
+
 /// A call as bytes.
 pub(crate) fn message(point: &str, vmi: &[u8]) -> Vec<u8> {
     ExecuteNodeHookRequest { hook_point: point.to_owned(), vmi: vmi.to_vec().into(), node_context: None }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::hostile::{message, raw};
+use crate::hostile::{bodiless, message, raw};
 use crate::rig::{Mood, Rig, connect, ours};
 
 const TWO_SECONDS: Duration = Duration::from_secs(2);
@@ -47,6 +47,21 @@ async fn a_hang_holds_up_nobody_else() {
     }
     assert!(asked.elapsed() <= TWO_SECONDS, "{:?}", asked.elapsed());
     assert_eq!(rig.model.told().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_whose_message_does_not_come_hold_up_nobody() {
+    let rig = Rig::new().await;
+    let mut all = JoinSet::new();
+    for _ in 0..6 {
+        all.spawn(bodiless(connect(&rig.socket).await.unwrap()));
+    }
+    // Until all have been received.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked = Instant::now();
+    rig.call("PostVMStop", ours()).await.unwrap();
+    assert!(asked.elapsed() <= TWO_SECONDS, "{:?}", asked.elapsed());
+    assert_eq!(rig.model.told(), ["PostVMStop vms/vm"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What stands between the transport and the service: a message is read whole, within its time and its limit. What cannot be read at a
 //! stop point is replaced by the bare word that some VM stops, for no stop is ever kept from happening.
+//!
+//! A message's beginning, in which its point stands, is read at once; only the rest of a long one waits for its turn.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -26,7 +28,9 @@ use crate::kubevirt::proto::plugins::ExecuteNodeHookRequest;
 const PATH: &str = "/kubevirt.hooks.plugins.v1alpha1.NodeHookService/ExecuteNodeHook";
 /// How long a message may take to come.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// So many are read at once.
+/// So much of a message is read without waiting for anybody, in bytes; a frame may bring as much again.
+const FREE: usize = 16 << 10;
+/// So many longer ones are read at once.
 const AT_ONCE: usize = 4;
 /// What stands before a message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const HEAD: usize = 5;
@@ -83,11 +87,7 @@ where
             let (parts, mut body) = request.into_parts();
             let mut read = Vec::new();
             let end = {
-                let reading = async {
-                    // Never closed.
-                    let _seat = seats.acquire().await;
-                    receive(&mut body, &mut read).await
-                };
+                let reading = receive(&mut body, &mut read, &seats);
                 timeout(READ_WITHIN, reading).await.unwrap_or(End::Late)
             };
             match sifted(read, &end) {
@@ -107,9 +107,9 @@ enum End {
     Broken,
 }
 
-/// Reads a body; of one that is too long the beginning.
-async fn receive(body: &mut Body, read: &mut Vec<u8>) -> End {
-    let (mut dropped, mut long) = (0_usize, false);
+/// Reads a body; of one that is too long the beginning. What is longer than [`FREE`] takes a seat.
+async fn receive(body: &mut Body, read: &mut Vec<u8>, seats: &Semaphore) -> End {
+    let (mut dropped, mut long, mut seat) = (0_usize, false, None);
     loop {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             None if long => return End::Long,
@@ -120,6 +120,10 @@ async fn receive(body: &mut Body, read: &mut Vec<u8>) -> End {
                 long |= read.len() + data.len() > HEAD + MAX_MESSAGE;
                 if !long {
                     read.extend_from_slice(&data);
+                    if read.len() > FREE && seat.is_none() {
+                        // Never closed.
+                        seat = seats.acquire().await.ok();
+                    }
                     continue;
                 }
                 dropped += data.len();

@@ -107,7 +107,14 @@ impl Desk {
                 }
                 reply
             }
-            Err(error) => hook.refuse(&domain, error),
+            Err(error) => {
+                let reply = hook.refuse(&domain, error);
+                // To KubeVirt that is a good answer too, and after one nobody waits.
+                if reply.kept.is_some() {
+                    agent.settle(Confirmed::default());
+                }
+                reply
+            }
         };
         Ok(self.answer(point, version, call, work).await?.bytes)
     }

@@ -53,8 +53,12 @@ impl Desk {
         let number = self.state.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let node = (!hello.node.is_empty()).then(|| text(&hello.node));
         tracing::info!(node = node.as_deref().unwrap_or("unknown"), agent = text(&hello.version), "the agent has come");
-        let former = self.state.link.send_replace(Some(Link { number, node, requests }));
+        let link = Link { number, node, requests };
+        let former = self.state.link.send_replace(Some(link.clone()));
         drop(former);
+        if self.standing_lock().is_some() {
+            tokio::spawn(self.clone().remind(link));
+        }
         let reason = self.pass_on(number, incoming, out, asked).await;
         self.state.link.send_if_modified(|link| {
             let is_this = link.as_ref().is_some_and(|link| link.number == number);
