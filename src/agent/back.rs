@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::config::node::Release;
@@ -13,7 +14,7 @@ use crate::prep::journal::{Holding, HoldingPhase};
 use super::id::DeviceId;
 use super::task::{Course, Outcome, Task};
 use super::tenancy::{Look, Tenancy, Verdict};
-use super::{Agent, Desk, errand};
+use super::{Agent, Desk, cgroups_of_pods, errand};
 
 /// When an undo that did not go through is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -195,6 +196,10 @@ where
     /// taken all the same.
     pub async fn release(&self, selection: &Selection) -> Vec<Taken> {
         let began = self.now();
+        if *selection == Selection::All {
+            self.0.resting.store(true, Ordering::SeqCst);
+        }
+        let running = cgroups_of_pods(self.root());
         let mut tasks = Vec::new();
         let mut taken = Vec::new();
         let owners: Vec<Owner> = {
@@ -216,6 +221,10 @@ where
             others.into_iter().chain(makers).collect()
         };
         for owner in owners {
+            if let Some(why) = errand::still_running(&owner, running.as_ref()) {
+                taken.push(Taken { owner: owner.as_str().to_owned(), stays: Some(why.to_owned()) });
+                continue;
+            }
             let task = {
                 let mut desk = self.desk();
                 match desk.tasks.get(owner.as_str()) {

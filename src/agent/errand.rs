@@ -1,6 +1,6 @@
 //! What is done around a pod: it names profiles and a memory lock, nothing more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +72,15 @@ pub(super) fn owner_of(uid: &str) -> Result<Owner, String> {
 /// The pod that an owner stands for.
 pub(super) fn uid_of_owner(owner: &Owner) -> Option<PodUid> {
     owner.as_str().strip_prefix(PREFIX).map(str::to_owned)
+}
+
+/// Why what was done for a pod is not undone on a person's word: by the control groups there are, if they can be seen.
+pub fn still_running(owner: &Owner, cgroups: Option<&BTreeMap<PodUid, Vec<String>>>) -> Option<&'static str> {
+    let uid = uid_of_owner(owner)?;
+    match cgroups {
+        None => Some("whether its pod still runs cannot be seen: the control groups of pods cannot be read"),
+        Some(cgroups) => cgroups.contains_key(&uid).then_some("its pod still runs"),
+    }
 }
 
 /// What the agent does for pods that ask over their link.

@@ -38,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -52,7 +53,7 @@ use crate::prep::journal::{Holding, HoldingPhase, JournalError};
 
 pub use back::{Selection, Taken};
 pub use devices::ResourceDevices;
-pub use errand::PodErrands;
+pub use errand::{PodErrands, still_running};
 pub use id::{DeviceId, DeviceIdError};
 pub use inventory::{Inventory, Unit};
 pub use look::{Watched, look_around};
@@ -111,6 +112,8 @@ struct Inner<H, G> {
     answers: watch::Sender<Arc<Answer>>,
     /// Somebody would like a look around now.
     wanted: Notify,
+    /// A person wanted everything back: what resources make is not made again before another configuration or start.
+    resting: AtomicBool,
 }
 
 /// What is in hand.
@@ -156,7 +159,9 @@ where
         };
         let (resources, answers) = (watch::Sender::default(), watch::Sender::default());
         let (desk, refreshing, wanted) = (Mutex::new(desk), Mutex::default(), Notify::new());
-        Ok((Self(Arc::new(Inner { settings, engine, desk, refreshing, resources, answers, wanted })), troubles))
+        let resting = AtomicBool::new(false);
+        let inner = Inner { settings, engine, desk, refreshing, resources, answers, wanted, resting };
+        Ok((Self(Arc::new(inner)), troubles))
     }
 
     /// Finishes or undoes what a crash cut short, by who uses his device (`alive`), and adopts what is live. Before anything is served.

@@ -1,6 +1,7 @@
 //! What kubelet sees: refreshed from the node, reloaded from the configuration, published when it changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ where
             return Err(inventory.problems);
         }
         self.desk().config = config;
+        self.0.resting.store(false, Ordering::SeqCst);
         // It is in force: that the node cannot be read just now is for the next look at it.
         if let Err(reason) = self.refresh() {
             tracing::error!(reason, "the node cannot be looked at");
@@ -59,7 +61,10 @@ where
         }
         let config = Arc::clone(&self.desk().config);
         let mut site = self.site()?;
-        let (wanted, unknown) = self.wanted(&site, &config);
+        let (wanted, unknown) = match self.0.resting.load(Ordering::SeqCst) {
+            true => Default::default(),
+            false => self.wanted(&site, &config),
+        };
         if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
             site = self.site()?;
         }

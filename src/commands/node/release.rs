@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::json;
 
-use crate::agent::{DeviceId, Selection, Taken};
+use crate::agent::{DeviceId, Selection, Taken, cgroups_of_pods, still_running};
 use crate::cli::node::Release;
 use crate::commands::agent::admin;
 use crate::commands::{Failure, output};
@@ -26,8 +26,13 @@ pub(super) fn run(args: &Release) -> Result<(), Failure> {
     let taken = match session.engine(Effective::default()) {
         Ok(engine) => {
             let ledger = engine.ledger();
+            let running = cgroups_of_pods(&session.root);
             let mut taken = Vec::new();
             for owner in in_order(ledger.holdings.iter().filter(|(owner, holding)| fits(&selection, owner, holding))) {
+                if let Some(why) = still_running(&owner, running.as_ref()) {
+                    taken.push(Taken { owner: owner.as_str().to_owned(), stays: Some(why.to_owned()) });
+                    continue;
+                }
                 let stays = engine.undo(&owner, &mut show::progress).err().map(|error| error.to_string());
                 if let Some(id) = DeviceId::of_owner(&owner).filter(|_| stays.is_none()) {
                     let _ = std::fs::remove_file(args.place.state_dir.join(format!("promises/{id}.json")));
