@@ -18,14 +18,13 @@ use std::process::Command;
 use rig::{LONG, PROGRAM, connect, define, entries, info, outcome, vmi, within};
 use tempfile::TempDir;
 
-/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB;
-/// today it is 4.5.
+/// What a registry keeps and a node pulls: the archive, whose one layer is compressed (gzip). The target is 6 MB; today it is 5.3.
 const MAX_PULLED: u64 = 6_000_000;
 
-/// What a node keeps on its disk: the layer unpacked, which is the binary. Today it is 9.3 MB, as the node's preparation lives in it: a
-/// megabyte and a half of code of its own and of netlink, D-Bus and decompressors, and what goes with code (generic code of its types,
-/// tables for unwinding). No single thing stands out. Beyond this one should know what it grew by.
-const MAX_UNPACKED: u64 = 11_000_000;
+/// What a node keeps on its disk: the layer unpacked, which is the binary, and that is the agent, the import and the command line as much
+/// as the sidecar (which has little of it resident: see images/ordered-cc). No single thing stands out. Beyond this one should know what it
+/// grew by.
+const MAX_UNPACKED: u64 = 12_500_000;
 
 /// A container and all that belongs to it, gone when dropped.
 struct Container {

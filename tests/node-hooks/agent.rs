@@ -64,7 +64,7 @@ impl Agent {
         command.stdout(Stdio::null()).stderr(fs::File::create(at("log")).unwrap());
         let mut agent = Self { rig, child: command.spawn().unwrap() };
         let until = Instant::now() + Duration::from_secs(60);
-        while !agent.rig.socket.exists() {
+        while std::os::unix::net::UnixStream::connect(&agent.rig.socket).is_err() {
             let ended = agent.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < until, "{ended:?} {}", agent.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
