@@ -23,6 +23,8 @@ Examples:
   virt-tailor check --domain domain.xml --profile ./my-profile.yaml
   virt-tailor rehearse --vmi vm.yaml --domain domain.xml --profile gpu-workstation
   virt-tailor node inspect
+  virt-tailor node plan --config node.yaml --resource example.com/gpu --owner trial
+  virt-tailor import /etc/modprobe.d
   virt-tailor import machineconfigs/ -o imported/
   virt-tailor schema domain-profile > domain-profile.schema.json
 
@@ -54,7 +56,7 @@ pub enum Command {
     Mutate(Mutate),
     /// Say whether a domain can take what is asked, without writing anything
     ///
-    /// Without profiles it checks the domain as it is against libvirt's and QEMU's rules.
+    /// Prints nothing and exits with 0 if it can. Without profiles it checks the domain as it is against libvirt's and QEMU's rules.
     Check(Check),
     /// Try a VM's start without KubeVirt: play virt-launcher against a real sidecar process
     ///

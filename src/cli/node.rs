@@ -68,7 +68,7 @@ pub struct Place {
 /// The admin's configuration.
 #[derive(Debug, Args)]
 pub struct Configuration {
-    /// The NodeConfig
+    /// The NodeConfig: which devices may be given away (virt-tailor schema node-config describes it)
     #[arg(long, value_name = "FILE", default_value = "/etc/virt-tailor/node.yaml")]
     pub config: PathBuf,
     /// This node's name, as entries with nodes: mean it [default: the host's name]
@@ -88,7 +88,7 @@ pub struct Want {
     /// Which of its devices [default: the first that can be handed over]
     #[arg(long, value_name = "ADDRESS")]
     pub device: Option<PciAddress>,
-    /// For whom: everything is undone by this name
+    /// For whom, e.g. default/my-vm: everything is undone by this name
     #[arg(long, value_name = "ID")]
     pub owner: Owner,
     /// Where.

@@ -46,6 +46,12 @@ pub enum Failure {
         /// What is wrong.
         error: Box<DomainError>,
     },
+    /// The input is no XML at all: often the VM, given to the wrong option.
+    #[error("{}: this is no XML: --domain takes libvirt's XML (virsh dumpxml); a VM goes to --vmi", name.display())]
+    NotXml {
+        /// Its file.
+        name: PathBuf,
+    },
     /// The domain cannot take what is asked.
     #[error("{}", listed("the domain cannot take what is asked", &.0.problems))]
     Refused(#[from] Refusal),
@@ -145,7 +151,7 @@ impl Failure {
             | Self::InputTwice
             | Self::NotText { .. }
             | Self::Shim(_) => Self::USAGE,
-            Self::NotADomain { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
+            Self::NotADomain { .. } | Self::NotXml { .. } | Self::Refused(_) | Self::Broken(_) => Self::DATA,
             Self::NotImported(_) | Self::NotUnderstood(_) => Self::DATA,
             Self::Read { .. } | Self::Write { .. } | Self::Host(_) | Self::Serve(_) => Self::INPUT,
             Self::NodeRefused(_) => Self::UNAVAILABLE,

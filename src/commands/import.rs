@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Import;
 use crate::host::{Machine, Root};
-use crate::import::{ImportError, Input, Node, Outcome, Verdict, import};
+use crate::import::{FILL_IN, ImportError, Input, Node, Outcome, Verdict, import};
 
-use super::{Failure, input, output};
+use super::{Failure, input, output, tell};
 
 /// Most files at a time.
 const MOST: usize = 1000;
 
-/// Reads the files, and writes what is made of them: all of it, or nothing.
+/// Reads the files, and writes what is made of them: nothing, if anything is wrong with them.
 pub(super) fn run(args: &Import) -> Result<(), Failure> {
     let inputs = inputs(&args.files)?;
     let root = Root::new(&args.host_root);
@@ -52,7 +52,22 @@ fn strict(outcome: &Outcome) -> Result<(), Failure> {
 /// The files that are named; a folder's in the order of their names, with what is in folders below it. Hidden ones are passed over.
 fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     let mut out = Vec::new();
-    let mut left: Vec<(PathBuf, bool)> = paths.iter().rev().map(|path| (path.clone(), true)).collect();
+    for path in paths {
+        let before = out.len();
+        gather(path, &mut out)?;
+        if out.len() == before {
+            return Err(Failure::NotImported(vec![format!(
+                "{}: no file in this folder",
+                crate::base::shown(&path.display().to_string())
+            )]));
+        }
+    }
+    Ok(out)
+}
+
+/// Adds a file, or those of a folder.
+fn gather(path: &Path, out: &mut Vec<Input>) -> Result<(), Failure> {
+    let mut left: Vec<(PathBuf, bool)> = vec![(path.to_owned(), true)];
     while let Some((path, named)) = left.pop() {
         if out.len() == MOST {
             return Err(Failure::NodeRequest(format!(
@@ -80,10 +95,10 @@ fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>, Failure> {
         let label = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
         out.push(Input { label, bytes });
     }
-    Ok(out)
+    Ok(())
 }
 
-/// The documents as files, and the report beside them.
+/// The documents as files, and the report beside them, one after another; then says where to look.
 fn write(outcome: &Outcome, folder: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error| Failure::Write { path: path.to_owned(), error };
     let profiles = folder.join("profiles");
@@ -93,7 +108,17 @@ fn write(outcome: &Outcome, folder: &Path) -> Result<(), Failure> {
     for (name, text) in &outcome.profiles {
         output::write(text.as_bytes(), Some(&profiles.join(format!("{name}.yaml"))))?;
     }
-    output::write(outcome.report().as_bytes(), Some(&folder.join("report.txt")))
+    let report = outcome.report();
+    output::write(report.as_bytes(), Some(&folder.join("report.txt")))?;
+    let folder = crate::base::shown(&folder.display().to_string()).into_owned();
+    let first = report.lines().next().unwrap_or_default();
+    let left = if outcome.node_config.contains(FILL_IN) {
+        format!(", and look for {FILL_IN:?} in {folder}/node-config.yaml")
+    } else {
+        String::new()
+    };
+    tell(format_args!("{first}: see {folder}/report.txt{left}"));
+    Ok(())
 }
 
 /// Everything in one stream of YAML, the report as comments before it.

@@ -50,7 +50,12 @@ pub(super) fn domain(inputs: &Inputs) -> Result<Domain, Failure> {
     }
     let bytes = bytes(path)?;
     let name = if path == Path::new("-") { PathBuf::from("standard input") } else { path.to_owned() };
-    Domain::parse(bytes).map_err(|error| Failure::NotADomain { name, error: Box::new(error) })
+    // Other beginnings (none, a mark of the encoding) are the XML reader's to explain.
+    let no_xml = bytes.trim_ascii_start().first().is_some_and(|first| first.is_ascii_graphic() && *first != b'<');
+    Domain::parse(bytes).map_err(|error| match no_xml {
+        true => Failure::NotXml { name },
+        false => Failure::NotADomain { name, error: Box::new(error) },
+    })
 }
 
 /// Reads and resolves everything else.

@@ -49,6 +49,11 @@ pub(super) fn open(
         );
         return Err(Problems::one(whole, message));
     }
+    if let Some(Value::Scalar(kind)) = document.get("kind").map(|node| &node.value)
+        && kind.text == "ConfigMap"
+    {
+        return Err(Problems::one(whole, "this is a ConfigMap: give what stands below its data"));
+    }
     if document.get("apiVersion").is_none() && document.get("kind").is_none() && document.get("spec").is_none() {
         let message = format!(
             "this is not a {what} document: write apiVersion: {API_VERSION}, kind: {kind}, metadata: {{name: …}}, and the fields under spec"

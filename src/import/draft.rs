@@ -12,7 +12,7 @@ use super::Node;
 use super::judge::known::{self, Role};
 
 /// What stands where only the admin knows the name.
-pub(super) const FILL_IN: &str = "fill-in";
+pub const FILL_IN: &str = "fill-in";
 
 /// A device as far as the files tell which.
 #[derive(Debug, Clone, PartialEq, Eq)]

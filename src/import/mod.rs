@@ -23,6 +23,7 @@ mod write;
 use crate::config::Problems;
 use crate::host::Machine;
 
+pub use draft::FILL_IN;
 pub use place::Place;
 pub use verdict::{Counts, Item, Verdict};
 

@@ -89,6 +89,9 @@ pub enum VmiError {
         /// What is wrong.
         what: String,
     },
+    /// Not a VM but perhaps its domain.
+    #[error("this is XML: is it for --domain?")]
+    Xml,
     /// A document of another kind.
     #[error("this is {found}: give a VirtualMachineInstance or a VirtualMachine of kubevirt.io")]
     OtherKind {
@@ -149,6 +152,9 @@ impl VmView {
             return Err(VmiError::TooLong { bytes: text.len() });
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with('<') {
+            return Err(VmiError::Xml);
+        }
         // Kind first: a document of another kind need not have fields of our types.
         let kind: KindOnly = read(text)?;
         let found = kind.describe();
@@ -412,6 +418,7 @@ mod tests {
             ("kind: VirtualMachineInstance\nkind: Pod\n", "line 2 column 1: a key"),
             ("kind: VirtualMachineInstance\n---\nkind: Pod\n", "line 3 column 1: a second"),
             ("secret-password", "line 1 column 1"),
+            ("\u{feff}\n <domain><secret/></domain>", "this is XML: is it for --domain?"),
             ("", "this is a document without kind"),
             ("kind: VirtualMachineInstance\nmetadata: {annotations: {a: [secret-password]}}\n", "line 2 column"),
             (

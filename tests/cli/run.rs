@@ -88,6 +88,7 @@ impl Place {
         place.write("boot/cmdline", "ro intel_iommu=on rdblaclist=nouveau something=else\n");
         place.write("boot/.hidden", "not read\n");
         place.write("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n");
+        place.write("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {mine.yaml: text}\n");
         fs::create_dir(place.path("folder")).unwrap();
         fs::create_dir(place.path("profiles.d")).unwrap();
         place.write("profiles.d/low-latency.yaml", &PROFILE.replace("name: mine", "name: low-latency"));

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::run::Place;
 
 /// Name, arguments, exit code. `~` in an argument stands for a blank.
-const CASES: [(&str, &str, i32); 67] = [
+const CASES: [(&str, &str, i32); 71] = [
     ("no-arguments", "", 64),
     ("help", "--help", 0),
     ("help-mutate", "mutate --help", 0),
@@ -42,6 +42,7 @@ const CASES: [(&str, &str, i32); 67] = [
     ("profile-typo", "mutate --domain domain.xml --profile typo.yaml", 64),
     ("profile-broken", "mutate --domain domain.xml --profile broken.yaml", 64),
     ("profile-broken-in-folder", "mutate --domain domain.xml --profile broken --profile-dir profiles.d", 64),
+    ("profile-config-map", "mutate --domain domain.xml --profile map.yaml", 64),
     ("profile-latin1", "mutate --domain domain.xml --profile latin1.yaml", 64),
     ("profile-missing", "mutate --domain domain.xml --profile ./nowhere.yaml", 66),
     ("profile-folder", "mutate --domain domain.xml --profile ./folder", 66),
@@ -59,6 +60,7 @@ const CASES: [(&str, &str, i32); 67] = [
     ("domain-folder", "mutate --domain folder", 66),
     ("domain-empty", "mutate --domain -", 65),
     ("domain-broken", "mutate --domain broken.xml", 65),
+    ("domain-is-vm", "mutate --domain vm.yaml", 65),
     ("domain-latin1", "mutate --domain latin1.xml", 65),
     ("domain-network", "mutate --domain network.xml", 65),
     ("refused", "mutate --domain domain.xml --set hostDevices.gpu1.bootOrder=1", 65),
@@ -81,6 +83,8 @@ const CASES: [(&str, &str, i32); 67] = [
     ("import-latin1", "import latin1.yaml", 65),
     ("import-broken", "import broken.yaml boot", 65),
     ("import", "import boot --name lab", 0),
+    ("import-empty-folder", "import boot folder", 65),
+    ("import-output", "import boot --name lab -o made", 0),
     ("import-strict", "import boot --strict", 65),
     ("import-unknown-file", "import domain.xml", 0),
     ("import-no-machine", "import boot --check-node --host-root folder --node-name x", 66),

@@ -59,6 +59,53 @@ fn the_agent_sees_of_the_node_what_it_must_and_no_more() {
     }
 }
 
+/// The image's own user is KubeVirt's 107, who may write none of what the agent writes.
+#[test]
+fn the_agent_is_root() {
+    let context = &container()["securityContext"];
+    assert_eq!(*context, serde_json::json!({"privileged": true, "runAsUser": 0, "runAsGroup": 0}));
+    let image = text(&example("../images/Containerfile"));
+    assert!(image.lines().any(|line| line.starts_with("USER 107")), "then nobody need say it");
+}
+
+#[test]
+fn what_the_pod_tells_the_agent_about_itself_is_used() {
+    let container = container();
+    let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    let used = |name: &str| arguments.iter().any(|argument| argument.contains(&format!("$({name})")));
+    let env = container["env"].as_array().unwrap();
+    assert_eq!(env.len(), arguments.iter().map(|argument| argument.matches("$(").count()).sum::<usize>());
+    for variable in env {
+        assert!(used(variable["name"].as_str().unwrap()), "{variable}");
+    }
+}
+
+/// The agent's file says `agent=true`, and of the others true or false (`commands::agent::features`).
+#[test]
+fn the_feature_rule_asks_for_what_the_agent_writes() {
+    let source = text(&example("../src/commands/agent/features.rs"));
+    let rule = document(&example("cluster/node-feature-discovery/rule.yaml"));
+    let mut asked = 0;
+    for rule in rule["spec"]["rules"].as_array().unwrap() {
+        for matched in rule["matchFeatures"].as_array().unwrap() {
+            assert_eq!(matched["feature"], "local.label");
+            for (key, expression) in matched["matchExpressions"].as_object().unwrap() {
+                let written = |value: &str| source.contains(&format!("{key}={value}\\n"));
+                // As it is formatted, and as the test there has it.
+                let varies = written("{iommu}") || written("{}");
+                let values = expression["value"].as_array().unwrap();
+                assert_eq!(expression["op"], "In");
+                for value in values {
+                    let value = value.as_str().unwrap();
+                    assert!(written(value) || varies && ["true", "false"].contains(&value), "{key}={value}");
+                    asked += 1;
+                }
+            }
+        }
+    }
+    assert!(asked >= 1);
+}
+
 #[test]
 fn the_probes_ask_where_the_agent_listens() {
     let container = container();

@@ -1,12 +1,13 @@
 //! Manifests: objects of Kubernetes whose parts know each other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use serde_json::Value;
 use virt_tailor::cli::{Cli, Command};
-use virt_tailor::config::{ProfileArgument, ProfileText, Profiles, Request, Resolved, resolve};
+use virt_tailor::config::node::NodeConfig;
+use virt_tailor::config::{AutoOff, ProfileArgument, ProfileText, Profiles, Request, Resolved, resolve};
 use virt_tailor::kubevirt::VmView;
 
 use crate::files::{all, arguments, document, example, hooks, objects, text};
@@ -44,7 +45,7 @@ fn every_document_is_an_object_with_a_name() {
 /// A sidecar as KubeVirt reads it: unknown keys are passed over there, so that a mistake would not be seen.
 #[test]
 fn hook_annotations_are_what_kubevirt_and_the_program_know() {
-    for path in all("vm.yaml") {
+    for path in vms() {
         for hook in hooks(&document(&path)) {
             let known = ["image", "imagePullPolicy", "command", "args", "configMap", "pvc"];
             for key in hook.as_object().unwrap().keys() {
@@ -69,11 +70,19 @@ pub(crate) fn sidecar(arguments: &[String]) -> virt_tailor::cli::Sidecar {
     }
 }
 
-/// What stands in a ConfigMap of that name: in its own manifest, or made from `profile.yaml`.
-fn config_map(folder: &Path, name: &str, key: &str) -> ProfileText {
-    let manifest = folder.join("configmap.yaml");
+/// Every VM: each scenario's, and those for nodes with the agent.
+fn vms() -> Vec<PathBuf> {
+    let mut paths = all("/vm.yaml");
+    paths.extend(all("/vm-agent.yaml"));
+    paths
+}
+
+/// What stands in a ConfigMap of that name: in its own manifest, or made from the profile beside the VM.
+fn config_map(vm: &Path, name: &str, key: &str) -> ProfileText {
+    let manifest = vm.with_file_name("configmap.yaml");
     if !manifest.exists() {
-        return ProfileText { label: key.to_owned(), text: text(&folder.join("profile.yaml")) };
+        let profile = vm.file_name().unwrap().to_str().unwrap().replace("vm", "profile");
+        return ProfileText { label: key.to_owned(), text: text(&vm.with_file_name(profile)) };
     }
     let object = document(&manifest);
     assert_eq!(object["metadata"]["name"], name);
@@ -87,7 +96,7 @@ fn asked(path: &Path) -> Resolved {
     let mut request = Request { annotations: view.annotations, ..Request::default() };
     for hook in hooks(&document(path)) {
         let (name, key) = (hook["configMap"]["name"].as_str().unwrap(), hook["configMap"]["key"].as_str().unwrap());
-        let profile = config_map(path.parent().unwrap(), name, key);
+        let profile = config_map(path, name, key);
         profiles.insert(key.strip_suffix(".yaml").unwrap(), profile);
         let sidecar = sidecar(&arguments(&hook));
         request.profiles.extend(sidecar.profiles.into_iter().map(ProfileArgument::Name));
@@ -98,8 +107,8 @@ fn asked(path: &Path) -> Resolved {
 
 #[test]
 fn what_every_vm_asks_for_is_right() {
-    let paths = all("vm.yaml");
-    assert_eq!(paths.len(), 6);
+    let paths = vms();
+    assert_eq!(paths.len(), 7);
     for path in paths {
         let profile = asked(&path);
         assert!(profile.spec != Default::default(), "{}: nothing is asked", path.display());
@@ -128,7 +137,7 @@ fn every_vm_is_whole() {
     let permitted = &permitted["spec"]["configuration"]["permittedHostDevices"];
     let mut resources = words(&permitted["pciHostDevices"], "resourceName");
     resources.extend(words(&permitted["mediatedDevices"], "resourceName"));
-    for path in all("vm.yaml") {
+    for path in vms() {
         let vm = document(&path);
         let spec = &vm["spec"]["template"]["spec"];
         let devices = &spec["domain"]["devices"];
@@ -143,6 +152,26 @@ fn every_vm_is_whole() {
             assert_eq!(document(&manifest)["metadata"]["namespace"], vm["metadata"]["namespace"]);
         }
     }
+}
+
+/// With the agent a VM may request what the node's configuration offers and nothing else: companions are not offered.
+#[test]
+fn a_vm_for_the_agent_requests_what_its_node_offers() {
+    let folder = example("gpu-workstation");
+    let requested = |file: &str| -> BTreeSet<String> {
+        let vm = document(&folder.join(file));
+        let devices = &vm["spec"]["template"]["spec"]["domain"]["devices"];
+        let lists = [&devices["gpus"], &devices["hostDevices"]];
+        lists.iter().flat_map(|list| words(list, "deviceName")).map(str::to_owned).collect()
+    };
+    let config = NodeConfig::read("node-config.yaml", &text(&folder.join("node-config.yaml"))).unwrap();
+    let offered: BTreeSet<String> = config.spec.resources.iter().map(|one| one.name.as_str().to_owned()).collect();
+    assert_eq!(requested("vm-agent.yaml"), offered);
+    assert!(!requested("vm.yaml").is_subset(&offered), "then the other could go");
+    let profile = asked(&folder.join("vm-agent.yaml"));
+    let gpu = profile.spec.host_devices.iter().find(|device| device.device.to_string() == "gpu0").unwrap();
+    assert_eq!(gpu.companions, Some(AutoOff::Auto));
+    assert!(gpu.functions.is_empty(), "nobody requests one");
 }
 
 #[test]

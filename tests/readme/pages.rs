@@ -14,8 +14,17 @@ pub(crate) fn page(path: &str) -> String {
 
 /// Every page with commands, by its path.
 pub(crate) fn all() -> Vec<String> {
-    let named =
-        ["README.md", "docs/kubevirt.md", "docs/node.md", "docs/import.md", "images/README.md", "examples/README.md"];
+    let named = [
+        "README.md",
+        "docs/concepts.md",
+        "docs/import.md",
+        "docs/kubevirt.md",
+        "docs/node.md",
+        "docs/operations.md",
+        "docs/security.md",
+        "images/README.md",
+        "examples/README.md",
+    ];
     let mut pages = named.map(str::to_owned).to_vec();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path: PathBuf = entry.unwrap().path().join("README.md");

@@ -112,7 +112,7 @@ fn wrong_options_end_it_before_it_serves() {
 fn a_folder_that_is_not_there_is_an_error() {
     let (code, _, err) = outcome(&mut command(std::path::Path::new("/nonexistent/hooks")));
     assert_eq!(code, Some(66));
-    assert!(err.contains("cannot make a socket in /nonexistent/hooks"), "{err}");
+    assert!(err.contains("/nonexistent/hooks is not there: KubeVirt mounts it"), "{err}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Release) -> Result<(), Failure> {
     let text = if args.json {
         format!("{:#}\n", json!(taken))
     } else if taken.is_empty() {
-        "there is nothing to give back\n".to_owned()
+        nothing(&selection)
     } else {
         let gone = taken.iter().filter(|one| one.stays.is_none());
         gone.map(|one| format!("everything of {} is as it was\n", one.owner)).collect()
@@ -65,6 +65,16 @@ pub(super) fn run(args: &Release) -> Result<(), Failure> {
     let open: Vec<String> =
         taken.iter().filter_map(|one| one.stays.as_ref().map(|why| format!("{}: {why}", one.owner))).collect();
     if open.is_empty() { Ok(()) } else { Err(Failure::NodeRefused(open)) }
+}
+
+/// Nothing fits: is there nothing, or was it called by another name?
+fn nothing(selection: &Selection) -> String {
+    match selection {
+        Selection::All => "there is nothing to give back\n".to_owned(),
+        Selection::Resource(name) | Selection::Device(name) => {
+            format!("nothing on this node is held for {name:?}: node status lists ids, addresses and resources\n")
+        }
+    }
 }
 
 /// What resources make comes last: what is made of it goes first.
@@ -82,5 +92,18 @@ fn fits(selection: &Selection, owner: &Owner, holding: &Holding) -> bool {
             let primary = holding.request.devices.first().map(ToString::to_string);
             DeviceId::of_owner(owner).is_some_and(|id| id.as_str() == name || primary.as_ref() == Some(name))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_nothing_is_named() {
+        assert_eq!(nothing(&Selection::All), "there is nothing to give back\n");
+        let said = "nothing on this node is held for \"zz\": node status lists ids, addresses and resources\n";
+        assert_eq!(nothing(&Selection::Device("zz".to_owned())), said);
+        assert_eq!(nothing(&Selection::Resource("zz".to_owned())), said);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::node::Undo;
 use crate::commands::{Failure, output};
 use crate::config::node::Effective;
+use crate::prep::Owner;
 use crate::prep::journal::Ledger;
 
 use super::session::Session;
@@ -27,9 +28,18 @@ pub(super) fn run(args: &Undo) -> Result<(), Failure> {
     } else if undone.changed {
         format!("everything of {} is as it was\n", args.owner)
     } else {
-        format!("{} has nothing on this node\n", args.owner)
+        nothing(&args.owner, engine.ledger().holdings.keys())
     };
     output::write(text.as_bytes(), None)
+}
+
+/// An owner that has nothing may be another's name, mistyped.
+fn nothing<'a>(owner: &Owner, holders: impl Iterator<Item = &'a Owner>) -> String {
+    let holders: Vec<&str> = holders.map(Owner::as_str).collect();
+    match holders.as_slice() {
+        [] => format!("{owner} has nothing on this node, and nobody else has\n"),
+        holders => format!("{owner} has nothing on this node; owners here: {}\n", holders.join(", ")),
+    }
 }
 
 /// Says what would be undone, the last thing first.
@@ -54,4 +64,17 @@ fn dry_run(args: &Undo, ledger: &Ledger) -> Result<(), Failure> {
         steps.iter().map(line).collect()
     };
     output::write(text.as_bytes(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_something_is_named_beside_who_has_not() {
+        let [asked, one, other]: [Owner; 3] = ["default/vn", "default/vm", "trial"].map(|name| name.parse().unwrap());
+        assert_eq!(nothing(&asked, [].iter()), "default/vn has nothing on this node, and nobody else has\n");
+        let said = nothing(&asked, [one, other].iter());
+        assert_eq!(said, "default/vn has nothing on this node; owners here: default/vm, trial\n");
+    }
 }

@@ -1,6 +1,6 @@
 //! From what is asked on the command line to a request.
 
-use crate::base::did_you_mean;
+use crate::base::shown;
 use crate::cli::node::Want;
 use crate::commands::Failure;
 use crate::config::node::{Effective, Resource};
@@ -11,7 +11,7 @@ use crate::prep::journal::{Ledger, Request};
 
 /// The request for a resource: what its owner has already, or the device that was named, or the first that can be handed over.
 pub(super) fn request(want: &Want, config: &Effective, root: &Root, ledger: &Ledger) -> Result<Request, Failure> {
-    let resource = resource(config, &want.resource)?;
+    let resource = resource(want, config, root)?;
     if let Some(holding) = ledger.holdings.get(&want.owner)
         && holding.request.purpose == want.resource
         && want.device.is_none_or(|device| holding.request.devices.first() == Some(&device))
@@ -27,12 +27,19 @@ pub(super) fn request(want: &Want, config: &Effective, root: &Root, ledger: &Led
     compiler.request(resource, device, &want.owner).map_err(Failure::NodeRefused)
 }
 
-fn resource<'a>(config: &'a Effective, name: &str) -> Result<&'a Resource, Failure> {
-    config.resource(name).ok_or_else(|| {
-        let names = config.resources.iter().map(|resource| resource.name.as_str());
-        Failure::NodeRequest(format!(
-            "the configuration has no resource {name:?} for this node{}",
-            did_you_mean(name, names)
-        ))
-    })
+fn resource<'a>(want: &Want, config: &'a Effective, root: &Root) -> Result<&'a Resource, Failure> {
+    if let Some(found) = config.resource(&want.resource) {
+        return Ok(found);
+    }
+    let node = match &want.configuration.node_name {
+        Some(name) => name.clone(),
+        None => root.text("proc/sys/kernel/hostname")?.unwrap_or_default().trim().to_owned(),
+    };
+    let names: Vec<&str> = config.resources.iter().map(|resource| resource.name.as_str()).collect();
+    let here = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(Failure::NodeRequest(format!(
+        "{} has no resource {:?} for node {node:?}: here there are {here}; name the node with --node-name",
+        shown(&want.configuration.config.display().to_string()),
+        want.resource,
+    )))
 }

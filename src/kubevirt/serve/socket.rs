@@ -40,6 +40,12 @@ const ATTEMPTS: u32 = 16;
 /// Why a socket cannot be put in its place.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
+    /// The folder of hook sockets is not there.
+    #[error("{} is not there: KubeVirt mounts it into hook sidecars; on a desk use rehearse", folder.display())]
+    Missing {
+        /// Where.
+        folder: PathBuf,
+    },
     /// The folder is not there, or not ours to write.
     #[error("cannot make a socket in {}: {what}: {error}", folder.display())]
     Folder {
@@ -96,8 +102,18 @@ impl Drop for Placed {
     }
 }
 
-/// Puts a listening socket into a folder under a name. What had that name before is replaced.
+/// Puts a listening socket into the folder of hook sockets under a name. What had that name before is replaced.
 pub(super) fn place(folder: &Path, name: &str) -> Result<Placed, SocketError> {
+    match put(folder, name) {
+        Err(SocketError::Folder { error, .. }) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+            Err(SocketError::Missing { folder: folder.to_owned() })
+        }
+        outcome => outcome,
+    }
+}
+
+/// As [`place`], in any folder.
+fn put(folder: &Path, name: &str) -> Result<Placed, SocketError> {
     let failed = |what| move |error| SocketError::Folder { folder: folder.to_owned(), what, error };
     let private = Private::make(folder).map_err(failed("its private folder"))?;
     let listener = bind(&private.inner(), name).map_err(failed("bind"))?;
@@ -117,7 +133,7 @@ pub(super) async fn place_only(folder: &Path, name: &str) -> Result<Placed, Sock
     if stale::answers(folder, name).await {
         return Err(SocketError::Taken { path });
     }
-    place(folder, name)
+    put(folder, name)
 }
 
 /// Binds and listens, whatever the length of the path.
@@ -247,11 +263,11 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = place(Path::new("/nonexistent/hooks"), "a.sock").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot make a socket in /nonexistent/hooks: its private folder: No such file"),
-            "{error}"
-        );
+        let said = "/nonexistent/hooks is not there: KubeVirt mounts it into hook sidecars; on a desk use rehearse";
+        assert_eq!(error.to_string(), said);
+        // Another folder is not KubeVirt's.
+        let error = put(Path::new("/nonexistent/plugin"), "a.sock").unwrap_err().to_string();
+        let said = "cannot make a socket in /nonexistent/plugin: its private folder: No such file";
+        assert!(error.starts_with(said), "{error}");
     }
 }
