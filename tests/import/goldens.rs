@@ -28,8 +28,9 @@ pub(crate) fn run(
         assert!(!out.path().join("made").exists(), "failed, and yet wrote");
         return Err((output.status.code().unwrap(), error));
     }
-    assert_eq!((error.as_str(), output.stdout.len()), ("", 0));
     let made = out.path().join("made");
+    let place = format!(": see {}", made.join("report.txt").display());
+    assert!(error.lines().count() == 1 && error.contains(&place) && output.stdout.is_empty(), "{error}");
     let name = |path: &Path| path.strip_prefix(&made).unwrap().to_str().unwrap().to_owned();
     Ok(files(&made).iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect())
 }

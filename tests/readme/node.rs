@@ -48,10 +48,10 @@ fn the_commands_of_the_page_run() {
             // The document is for a node called desk.
             "plan" | "apply" => {
                 assert_eq!(code, Some(64), "{command}\n{out}{err}");
-                assert!(err.contains("no resource \"example.com/gpu\" for this node"), "{command}\n{err}");
+                assert!(err.contains("no resource \"example.com/gpu\" for node "), "{command}\n{err}");
             }
             "status" => assert_eq!((code, &*out), (Some(0), "nothing on this node is changed\n"), "{command}\n{err}"),
-            "undo" | "recover" => assert_eq!(code, Some(0), "{command}\n{out}{err}"),
+            "undo" | "recover" | "release" => assert_eq!(code, Some(0), "{command}\n{out}{err}"),
             other => panic!("{other}"),
         }
         verbs.push(verb);
