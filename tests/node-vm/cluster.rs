@@ -175,12 +175,17 @@ impl<'vm> Node<'vm> {
         let folder =
             format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/hook-sidecar-sockets/hook-sidecar-0");
         let cgroup = pod_cgroup(uid).replace("/launcher", "/sidecar");
+        // As in a pod, whose volume is mounted there: the node's own path is longer than the address of a socket may be.
         let job = self.vm.spawn(&format!(
-            "set -e; mkdir -p {folder} {cgroup}; chown -R 107:107 {folder}; echo $$ >{cgroup}/cgroup.procs
-             exec setpriv --reuid 107 --regid 107 --clear-groups env -i CONTAINER_NAME=hook-sidecar-0 \
-               /usr/local/bin/virt-tailor sidecar --socket-dir {folder} {options}"
+            "set -e; mkdir -p {folder} {cgroup} /var/run/kubevirt-hooks; ln -s {folder} /run/{uid}; chown 107:107 {folder}
+             echo $$ >{cgroup}/cgroup.procs
+             exec unshare --mount sh -ec 'mount --bind {folder} /var/run/kubevirt-hooks
+               exec setpriv --reuid 107 --regid 107 --clear-groups env -i CONTAINER_NAME=hook-sidecar-0 \
+                 /usr/local/bin/virt-tailor sidecar {options}'"
         ));
-        self.until("the sidecar serves", || (!self.vm.names(&folder).is_empty()).then_some(()));
+        let is_socket = |name: &String| name.ends_with(".sock");
+        self.until("the sidecar serves", || self.vm.names(&folder).iter().any(is_socket).then_some(()));
+        let folder = format!("/run/{uid}");
         Sidecar { vm: self.vm, folder, _job: job }
     }
 
