@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::binary::kubelet_double;
 use crate::bind::NODE;
 use crate::launcher::pod_cgroup;
 use crate::vm::{Job, Output, Vm};
@@ -79,6 +80,8 @@ impl<'vm> Node<'vm> {
     #[track_caller]
     pub(crate) fn start(vm: &'vm Vm, config: &str, options: &str) -> Self {
         vm.put("node.yaml", config.as_bytes());
+        vm.put("kubelet-double", &std::fs::read(kubelet_double()).unwrap());
+        vm.run("install /vt/kubelet-double /usr/local/bin/").ok();
         let kubelet = vm.spawn("mkdir -p /var/log/pods; exec kubelet-double /var/lib/kubelet serve");
         let node = Self { vm, agent: RefCell::new(None), options: options.to_owned(), _kubelet: kubelet };
         node.until("kubelet answers", || node.try_kubelet("pods").is_ok().then_some(()));

@@ -188,6 +188,8 @@ impl Machine {
         // wake-up sleeps for ever. (With AMD's remapping the timer check always fails.)
         let mut append = vec!["console=ttyS0", "quiet", "panic=-1"];
         append.extend(["no_timer_check", "clocksource=hpet", "tsc=unstable", "nohz=off", "highres=off"]);
+        // What costs an emulated machine time and no scenario is about.
+        append.extend(["mitigations=off", "init_on_alloc=0", "apparmor=0", "audit=0"]);
         append.extend_from_slice(match self.iommu {
             Iommu::None | Iommu::IntelDefault | Iommu::Amd | Iommu::AmdNoRemapping => &[],
             Iommu::Intel | Iommu::IntelNoRemapping => &["intel_iommu=on"],

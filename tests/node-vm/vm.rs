@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary::{hold, kubelet_double, virt_tailor};
+use crate::binary::{hold, virt_tailor};
 use crate::kernel::{AGENT, BOOT, Kernel, busybox};
 use crate::limits::{Permit, dies_with_us, spawn};
 use crate::machine::{Files, Machine};
@@ -116,7 +116,6 @@ impl Vm {
         fs::create_dir(&share).unwrap();
         fs::copy(busybox(), share.join("busybox")).unwrap();
         fs::copy(binary, share.join("virt-tailor")).unwrap();
-        fs::copy(kubelet_double(), share.join("kubelet-double")).unwrap();
         fs::copy(hold(), share.join("hold")).unwrap();
         fs::write(share.join("boot"), BOOT).unwrap();
         fs::write(share.join("agent"), AGENT).unwrap();
