@@ -26,6 +26,9 @@ const STREAMS: u32 = 512;
 const WINDOW: u32 = 64 << 10;
 const WINDOWS: u32 = 512 << 10;
 
+/// So many connections at once; kubelet has one, two while it registers us again.
+const MOST: usize = 16;
+
 /// Longest headers of a call.
 const HEADERS: u32 = 8 << 10;
 
@@ -40,7 +43,7 @@ pub(super) struct Listening {
 impl Listening {
     /// Serves a socket from now on.
     pub(super) fn start<D: Devices>(placed: Placed, plugin: &Arc<Plugin<D>>) -> io::Result<Self> {
-        let incoming = Incoming::new(placed.listener()?)?;
+        let incoming = Incoming::new(placed.listener()?, "kubelet", MOST)?;
         let (end, ended) = oneshot::channel::<()>();
         let service = DevicePluginServer::from_arc(Arc::clone(plugin)).max_decoding_message_size(LONGEST);
         let serving = Server::builder()

@@ -30,6 +30,7 @@ mod works;
 pub(crate) use crew::{Crew, Dismissed};
 pub use devices::{Allocation, DeviceNode, Devices, NotReady, Offer, UnknownId};
 pub use error::KubeletError;
+pub(crate) use incoming::Incoming;
 pub use pods::{PodDevices, PodName, PodResources, Pods};
 pub use serve::{serve_resource, serve_resource_at};
 pub(crate) use socket::{Placed, place};

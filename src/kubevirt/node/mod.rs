@@ -5,13 +5,12 @@
 //! | [`NodeHooks`] | all that this module asks of the rest of the house |
 //! | `point`, `vm` | what a call says: where in a VM's life, and of which VM |
 //! | `service` | the answers, each within its time |
-//! | `intake`, `incoming` | what comes before a call is looked at: who connects, and how much is read |
+//! | `intake` | what comes before a call is looked at: how much is read |
 //! | `serve` | the socket, as long as there is a folder for it |
 //!
 //! virt-handler has ten workers for all VMs of a node (KubeVirt: cmd/virt-handler, defaults of the controllers), and each waits for an
 //! answer up to 30 s: so every answer comes within two seconds. A stop point that fails keeps a VM from stopping, so none ever does.
 
-mod incoming;
 mod intake;
 mod point;
 mod serve;

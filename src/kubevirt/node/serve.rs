@@ -11,15 +11,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
 
-use super::incoming::Incoming;
 use super::intake::Gate;
 use super::service::Service;
 use super::{MAX_MESSAGE, NodeHooks};
-use crate::kubelet::{Placed, place};
+use crate::kubelet::{Incoming, Placed, place};
 use crate::kubevirt::proto::plugins::node_hook_service_server::NodeHookServiceServer;
 
 /// How long calls under way may take after an end was asked for.
 const DRAIN: Duration = Duration::from_secs(3);
+/// So many connections at once. virt-handler makes one for each call, from twenty workers.
+const MOST: usize = 64;
 /// So many calls at once on a connection; virt-handler makes one.
 const STREAMS: u32 = 4;
 /// So much of a call, and of all calls of a connection, may come before it is read.
@@ -83,7 +84,8 @@ fn start<N: NodeHooks>(path: &Path, hooks: &Arc<N>) -> Result<Option<Listening>,
         return Ok(None);
     }
     let placed = place(folder, name).map_err(|error| error.to_string())?;
-    let incoming = placed.listener().and_then(Incoming::new).map_err(|error| error.to_string())?;
+    let listener = placed.listener().and_then(|listener| Incoming::new(listener, "virt-handler", MOST));
+    let incoming = listener.map_err(|error| error.to_string())?;
     let (end, ended) = oneshot::channel::<()>();
     let service = NodeHookServiceServer::new(Service(Arc::clone(hooks))).max_decoding_message_size(MAX_MESSAGE);
     let serving = Server::builder()
