@@ -87,7 +87,7 @@ impl Checks<'_> {
         let Some(node) = node else {
             return;
         };
-        if !is_given(node.get("model")) {
+        if !is_given(node.get("model")) && !self.report.is_misspelt("viommu") {
             self.section(
                 "viommu",
                 "model",

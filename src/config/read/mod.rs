@@ -8,7 +8,7 @@ mod profile;
 mod values;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::suggest;
 
@@ -27,9 +27,11 @@ const MOST: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Problems>,
+    /// The sections with a field that nobody knows, by their paths.
+    misspelt: RefCell<BTreeSet<String>>,
     /// Every field that was asked for, by its path: what the schema is compared with.
     #[cfg(test)]
-    pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
+    pub(super) asked: RefCell<BTreeSet<String>>,
 }
 
 impl Report {
@@ -39,6 +41,11 @@ impl Report {
         let told = path.is_empty() || place.source.own_path() == Some(path);
         let message = if told { message.to_owned() } else { format!("{path}: {message}") };
         self.problems.borrow_mut().add(Problem { place: place.clone(), message });
+    }
+
+    /// Whether a section has a field that nobody knows: what is missing there may be what that field was meant to be.
+    pub(super) fn is_misspelt(&self, section: &str) -> bool {
+        self.misspelt.borrow().contains(section)
     }
 
     /// All of them; those of one source in the order in which they stand there.
@@ -226,6 +233,7 @@ impl<'a> Section<'a> {
             let place = if key.place.at.is_some() { &key.place } else { &node.place };
             let message = format!("unknown field {}, {hint}", quote(name));
             self.report.add(place, &self.path, message);
+            self.report.misspelt.borrow_mut().insert(self.path.clone());
         }
     }
 

@@ -163,9 +163,10 @@ impl Wholes<'_> {
         };
         let given = |field: &str| crate::config::read::is_given(node.get(field));
         let named = given("address") || given("serial");
+        let misspelt = self.section.report().is_misspelt(&self.section.path_of("selector"));
         if given("device") && !given("vendor") && !given("address") {
             self.field("selector", "device is a number of the vendor's own: give vendor too");
-        } else if !named && !given("vendor") && !given("subsystem") && !given("class") {
+        } else if !named && !given("vendor") && !given("subsystem") && !given("class") && !misspelt {
             self.field("selector", "selects everything: give vendor and device, a class, address or serial");
         }
         if self.selector.class.is_some_and(|class| class.base() == 1) && !named {
