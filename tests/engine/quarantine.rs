@@ -1,6 +1,6 @@
 //! A write that never returns.
 
-use virt_tailor::prep::engine::{Engine, EngineError, Recovered, Unguarded};
+use virt_tailor::prep::engine::{Engine, EngineError, How, PlannedStep, Recovered, Unguarded};
 
 use crate::model::{Fault, Model};
 use crate::{AUDIO, BOOT, GPU, NIC, bind, gpu, owner, quiet, reasons, request};
@@ -24,6 +24,11 @@ fn what_hangs_is_left_alone_until_it_is_gone() {
     let audio = request("other", "x", &[AUDIO], vec![bind(AUDIO)]);
     assert!(engine.apply(&audio, &mut quiet).is_err());
     engine.undo(&owner("vm"), &mut quiet).unwrap_err();
+    // Not even to look: reading a file of the device would hang behind it.
+    let plan = engine.plan(&gpu("vm")).unwrap();
+    let hangs =
+        |step: &&PlannedStep| matches!(&step.how, How::Unknown { why } if why.contains(" still hangs in the kernel: "));
+    assert!(plan.steps.iter().find(hangs).is_some_and(|step| step.now.is_none()), "{plan:#?}");
     assert_eq!(model.writes(), writes);
     // Others go on, and a new process knows.
     engine.apply(&request("nic", "IOMMU group 2", &[NIC], vec![bind(NIC)]), &mut quiet).unwrap();

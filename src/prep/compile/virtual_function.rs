@@ -49,6 +49,8 @@ pub(super) fn add(
     compiler.lock(pf, request);
     compiler.lock(vf, request);
     request.steps.extend(prepare::steps(compiler, resource, pf)?);
+    // A virtual function sleeps and wakes with its physical one.
+    device::pin(compiler, &[pf], request)?;
     request.steps.push(Step::MakeVfs(MakeVfs { pf, count }));
     let set = attributes(compiler, functions, pf, index)?;
     if set != VfAttributes::default() {

@@ -9,7 +9,7 @@ use super::reach::reach;
 use super::{Engine, Left};
 use crate::prep::hand::{Hand, HandError, Hands};
 use crate::prep::journal::{Event, HoldingPhase, JournalError, RecordId, RecordPhase, Request};
-use crate::prep::kind::Sharing;
+use crate::prep::kind::{Reached, Sharing};
 use crate::prep::step::Step;
 use crate::prep::trouble::Trouble;
 
@@ -143,10 +143,15 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                     self.append(Event::Joined { id, owner: request.owner.clone() })?;
                     applied.changed = true;
                 }
+                let is_there = !matches!(step.reached(&record.wanted, &now), Reached::No(_));
                 // How much there was to be is no goal any more once others have taken their shares back.
-                let there = || additive || !matches!(step.reached(&record.wanted, &now), crate::prep::Reached::No(_));
-                if record.phase == RecordPhase::Done && there() {
+                if record.phase == RecordPhase::Done && (additive || is_there) {
                     return Ok(());
+                }
+                // Others may have taken it for the node since: whoever stopped between the record and the write, or whoever put the
+                // device back behind our back.
+                if !is_there {
+                    self.guard_step(request, step)?;
                 }
                 (id, record.wanted)
             }
@@ -188,9 +193,15 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<EngineError, EngineError> {
         self.append(Event::Failed { owner: request.owner.clone(), why: why.clone() })?;
-        let left: Vec<Left> = match self.hands.hire() {
-            Ok(mut hand) => self.take_back(&mut hand, request, tell)?.left,
-            Err(trouble) => vec![Left { what: "everything".to_owned(), why: trouble.message }],
+        let everything = |why| vec![Left { what: "everything".to_owned(), why }];
+        // A plan may be made once more for a VM that runs already, and must not take its devices away.
+        let left: Vec<Left> = match self.guard.before_undo(request) {
+            Ok(users) if users.is_empty() => match self.hands.hire() {
+                Ok(mut hand) => self.take_back(&mut hand, request, tell)?.left,
+                Err(trouble) => everything(trouble.message),
+            },
+            Ok(users) => everything(users.join("; ")),
+            Err(trouble) => everything(trouble.message),
         };
         Ok(EngineError::Failed { what: step.describe(), why, left })
     }

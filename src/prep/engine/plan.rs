@@ -111,6 +111,10 @@ fn planned(ledger: &Ledger, hand: &mut impl Hand, request: &Request, step: &Step
         actions: Vec::new(),
         how: How::Unknown { why },
     };
+    // What hangs there would keep this look, too, and that for ever.
+    if let Some(held) = ledger.quarantine_of(&[step.effect().lock()]) {
+        return unknown(None, format!("process {} still hangs in the kernel: {}", held.process, held.what));
+    }
     let now = match hand.observe(step) {
         Ok(now) => now,
         Err(error) => return unknown(None, error.to_string()),

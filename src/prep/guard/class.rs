@@ -23,6 +23,8 @@ fn management(device: &PciDevice) -> Option<&'static str> {
     let class = device.function.class;
     match (class >> 16, class >> 8) {
         (0x05, _) => Some("a memory controller"),
+        // An NVSwitch (0680) goes with the GPUs that it joins; what else bears that class belongs to the board.
+        (0x06, _) => Some("a bridge of another kind"),
         (_, 0x0780) => Some("a management engine or a console"),
         (0x08, _) => Some("a system peripheral"),
         // AMD's secure processor, without which kvm_amd has no SEV.

@@ -201,6 +201,9 @@ impl Guard for LiveGuard {
     }
 
     fn before_step(&self, request: &Request, step: &Step) -> Result<Vec<String>, Trouble> {
+        if makes_functions(step) {
+            return Ok(self.of_makers(request, &self.site()?));
+        }
         let Step::Bind(bind) = step else { return Ok(Vec::new()) };
         let site = self.site()?;
         // The whole unit again: something may have been plugged into the group since. What has gone over already is not asked for twice.

@@ -117,6 +117,15 @@ impl Kind for Bind {
     }
 }
 
+impl BindState {
+    /// An override that names another driver than the one that has the function: it waits for the next time that somebody probes
+    /// (`driverctl --noprobe`), and would keep the driver from getting the function back.
+    fn foreign_override(&self) -> Option<&str> {
+        let name = self.driver_override.as_deref()?;
+        self.driver.as_deref().filter(|driver| *driver != name).and(Some(name))
+    }
+}
+
 impl Bind {
     /// The usual way: ask for the driver, take the function from the present one, let the kernel match.
     fn move_over(&self, from: &BindState, to: &BindState) -> Vec<Action> {
@@ -124,12 +133,10 @@ impl Bind {
         // While the function changes hands the override has to name the driver it goes to, if only to put it back: without one the
         // kernel would offer the function to every driver that knows its ids.
         let rebind = from.driver != to.driver;
-        if from.driver_override != to.driver_override {
-            moves.extend(write_function(
-                self.address,
-                "driver_override",
-                to.driver_override.as_deref().unwrap_or("\n"),
-            ));
+        let last = to.foreign_override().filter(|_| rebind);
+        let first = if last.is_some() { &to.driver } else { &to.driver_override };
+        if from.driver_override != *first {
+            moves.extend(write_function(self.address, "driver_override", first.as_deref().unwrap_or("\n")));
         }
         if rebind && from.driver.is_some() {
             moves.extend(write_function(self.address, "driver/unbind", self.address.to_string()));
@@ -138,6 +145,7 @@ impl Bind {
             moves.extend(write("sys/bus/pci/drivers_probe".to_owned(), self.address.to_string()));
             moves.extend(self.await_node(to));
         }
+        moves.extend(last.and_then(|name| write_function(self.address, "driver_override", name)));
         moves
     }
 
@@ -153,8 +161,14 @@ impl Bind {
         if from.driver.is_some() {
             moves.extend(write_function(self.address, "driver/unbind", self.address.to_string()));
         }
+        // A driver's `bind` file does not take what the override keeps from it.
+        let last = to.foreign_override();
+        if last.is_some() {
+            moves.extend(write_function(self.address, "driver_override", driver));
+        }
         moves.extend(write(format!("sys/bus/pci/drivers/{driver}/bind"), self.address.to_string()));
         moves.extend(self.await_node(to));
+        moves.extend(last.and_then(|name| write_function(self.address, "driver_override", name)));
         moves
     }
 

@@ -107,6 +107,7 @@ fn what_never_goes() {
 fn what_the_host_has_for_itself_goes_only_if_it_is_meant() {
     for (class, driver, what) in [
         (0x05_8000, "", "a memory controller"),
+        (0x06_8000, "", "a bridge of another kind"),
         (0x07_8000, "mei_me", "a management engine or a console"),
         (0x08_8000, "", "a system peripheral"),
         (0x0c_0701, "ipmi_si", "a baseboard management controller (IPMI)"),
