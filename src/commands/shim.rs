@@ -43,7 +43,19 @@ impl Shim {
         let vmi = self.needed("--vmi", given.vmi)?;
         match self {
             Self::OnDefineDomain => {
-                let reply = hook.define(&self.needed("--domain", given.domain)?, &vmi, false);
+                let domain = self.needed("--domain", given.domain)?;
+                if let Some(errand) = hook.errand(&domain, &vmi, false)
+                    && !errand.is_empty()
+                    && !errand.is_optional()
+                {
+                    if !errand.node_profiles.is_empty() {
+                        return Err(Failure::Shim(format!(
+                            "this VM needs {errand} from virt-tailor's agent, which a program of the sidecar shim cannot ask: use the image with virt-tailor sidecar, or take the annotation virt-tailor.io/node-profiles away"
+                        )));
+                    }
+                    tell(format_args!("note: not asked of the node's agent, and needed on a node: {errand}"));
+                }
+                let reply = hook.define(&domain, &vmi, false);
                 let outcome = reply.answer?;
                 for change in &outcome.changes {
                     tell(format_args!("changed {}: {} ({})", change.what, change.why, change.from));

@@ -141,6 +141,14 @@ impl Desk {
             Policy::Auto if errand.is_empty() => return Ok(Confirmed::default()),
             Policy::Auto | Policy::Required => {}
         }
+        tokio::select! {
+            outcome = self.waited_for(errand) => outcome,
+            // The answer is nobody's any more; that there is one lets the connection end.
+            () = self.ended() => Err(NotYet::ending(errand.node.clone())),
+        }
+    }
+
+    async fn waited_for(&self, errand: &Errand) -> Result<Confirmed, NotYet> {
         if self.state.policy == Policy::Auto && errand.is_optional() {
             return Ok(self.offered(errand).await);
         }
@@ -222,6 +230,12 @@ impl Desk {
     /// Ends the link and takes no other.
     pub fn end(&self) {
         self.state.ended.send_replace(true);
+    }
+
+    /// Waits for [`Self::end`].
+    async fn ended(&self) {
+        // The sender lives as long as we do.
+        let _ = self.state.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// A link, as soon as there is one.

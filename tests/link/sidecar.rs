@@ -12,7 +12,7 @@ use virt_tailor::link::{Memlock, Reply, Request};
 
 use crate::agent::{Act, Agent};
 use crate::node::{Node, uid};
-use crate::rig::{LONG, command, connect, define, entries, info, sample, shutdown, vmi, within};
+use crate::rig::{LONG, command, connect, define, entries, info, kill, sample, shutdown, vmi, within};
 
 const READY: Act = Act::Answer(Reply::Ready { lock_confirmed: true });
 const NODE_PROFILES: (&str, &str) = ("virt-tailor.io/node-profiles", "isolate, quiet");
@@ -135,6 +135,59 @@ async fn with_the_agent_a_vm_starts_and_never_waits_again_and_its_end_is_noted()
     let ended = within(LONG, || sidecar.child.try_wait().unwrap()).unwrap();
     assert!(ended.success());
     assert!(entries(&sidecar.folder).is_empty());
+}
+
+/// The sidecar is told to end by a signal; how it has ended, and what it has logged.
+fn ended(sidecar: &mut Sidecar, log: &Path) -> String {
+    kill("-TERM", sidecar.child.id());
+    let status = within(LONG, || sidecar.child.try_wait().unwrap()).expect("it does not end");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(status.success(), "{status}\n{log}");
+    assert!(entries(&sidecar.folder).is_empty());
+    log
+}
+
+#[tokio::test]
+async fn a_signal_while_the_agent_is_waited_for_ends_it() {
+    let node = Node::new();
+    let mut sidecar = Sidecar::start(&node, 1, &["--agent", "required"]);
+    let (domain, vmi) = (sample("plain.pass1.xml"), vmi("plain", &[NODE_PROFILES]));
+    let channel = connect(&address(&sidecar.socket())).await.unwrap();
+    let call = tokio::spawn(define(channel, domain.into(), vmi.into()));
+    // Long enough to be there, and much less than it waits.
+    tokio::time::sleep(PATIENCE / 10).await;
+    assert!(!call.is_finished());
+    let path = node.path("log-1");
+    let log = tokio::task::spawn_blocking(move || ended(&mut sidecar, &path)).await.unwrap();
+    let status = call.await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (
+            Code::Unavailable,
+            "virt-tailor: the sidecar was told to end before virt-tailor's agent on this node had answered"
+        )
+    );
+    assert!(!log.contains("a connection hangs"), "{log}");
+    // Of which VM that was is in the log, though nothing was fitted, and how long it took, the waiting with it.
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let refused = lines.into_iter().find(|line| line["message"] == "refused").expect(&log);
+    assert_eq!((&refused["span"]["vm"], &refused["span"]["pass"]), (&"default/plain".into(), &"1".into()));
+    assert!(refused["ms"].as_f64().unwrap() >= (PATIENCE / 20).as_secs_f64() * 1000.0, "{refused}");
+}
+
+#[tokio::test]
+async fn a_signal_while_the_agent_hears_of_the_end_ends_it() {
+    let node = Node::new();
+    let mut sidecar = Sidecar::start(&node, 1, &[]);
+    let agent = Agent::new([READY, Act::Hang]);
+    let _finding = agent.serve(node.places());
+    sidecar.define("plain", "pass1", &[NODE_PROFILES]).await.unwrap();
+    let channel = connect(&address(&sidecar.socket())).await.unwrap();
+    let call = tokio::spawn(shutdown(channel));
+    agent.sees(|seen| seen.asked.last().is_some_and(|(_, request)| *request == Request::Release)).await;
+    let path = node.path("log-1");
+    tokio::task::spawn_blocking(move || ended(&mut sidecar, &path)).await.unwrap();
+    call.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Every sample with every built-in profile.
 
 use std::fs;
+use std::process::Command;
 
 use virt_tailor::config::Profiles;
 
-use crate::play::{NAMES, Played, play, play_domain, sample};
+use crate::play::{NAMES, Played, command, play, play_domain, run, sample};
 
 /// Profiles that need a CPU model which these samples do not have.
 fn is_refused(name: &str, profile: &str) -> bool {
@@ -115,10 +116,10 @@ fn every_release_is_played_with_its_number_of_passes() {
 
 #[test]
 fn a_vm_in_yaml_is_sent_as_the_vmi_that_it_becomes() {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
     command.arg("rehearse").arg("--domain").arg(sample("gpu-workstation.pass1.xml"));
     command.arg("--vmi").arg(sample("gpu-workstation.yaml")).args(["--profile", "gpu-workstation"]);
-    let played = crate::play::run(&mut command);
+    let played = run(&mut command);
     assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
     assert_eq!(played.out, play("gpu-workstation", &["--profile", "gpu-workstation"]).out);
 }
@@ -139,6 +140,27 @@ fn cloud_init_is_merged_or_crashes_virt_launcher() {
     let played = play("gpu-workstation", &["--cloud-init"]);
     assert_eq!(played.code, Some(65), "{played:?}");
     assert!(played.err.contains("virt-launcher would crash"), "{played:?}");
+    // A volume with network data alone is one: KubeVirt hands it over, with empty user data.
+    let vmi = fs::read_to_string(sample("dpdk-worker.vmi.json")).unwrap();
+    let mut vmi: serde_json::Value = serde_json::from_str(&vmi).unwrap();
+    vmi["spec"]["volumes"] = serde_json::json!([{"name": "c", "cloudInitNoCloud": {"networkData": "version: 2"}}]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vmi.json");
+    fs::write(&file, vmi.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
+    command.args(["rehearse", "--cloud-init", "--set", "guest.memlock=unlimited", "--domain"]);
+    let played = run(command.arg(sample("dpdk-worker.pass1.xml")).arg("--vmi").arg(file));
+    assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
+    assert!(played.out.contains("PreCloudInitIso: the user data is changed"), "{played:?}");
+}
+
+#[test]
+fn a_deep_folder_for_temporary_files_is_no_hindrance() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a".repeat(90));
+    fs::create_dir(&deep).unwrap();
+    let played = run(command("plain.pass1.xml", "plain").env("TMPDIR", deep));
+    assert_eq!((played.code, played.err.as_str()), (Some(0), ""), "{played:?}");
 }
 
 #[test]

@@ -49,6 +49,25 @@ fn a_refusal_is_one_line_and_no_output() {
 }
 
 #[test]
+fn what_only_the_agent_can_do_is_not_left_out_in_silence() {
+    let (_folder, mut program) = called("onDefineDomain");
+    let asking = vmi("plain", &[("virt-tailor.io/node-profiles", "isolate")]);
+    let (code, out, err) = outcome(program.args(["--vmi", &asking, "--domain", &sample("plain.pass1.xml")]));
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert_eq!(
+        err,
+        "virt-tailor: this VM needs the node profile isolate from virt-tailor's agent, which a program of the sidecar shim cannot ask: use the image with virt-tailor sidecar, or take the annotation virt-tailor.io/node-profiles away\n"
+    );
+    // KubeVirt may grant that by itself.
+    let (_folder, mut program) = called("onDefineDomain");
+    let asking = vmi("plain", &[("domain.virt-tailor.io/memory.locked", "on")]);
+    let (code, out, err) = outcome(program.args(["--vmi", &asking, "--domain", &sample("plain.pass1.xml")]));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("<locked"), "{out}");
+    assert!(err.contains("note: not asked of the node's agent, and needed on a node: leave to lock "), "{err}");
+}
+
+#[test]
 fn pre_cloud_init_iso_writes_the_data() {
     let (_folder, mut program) = called("preCloudInitIso");
     let asking = vmi("plain", &[("virt-tailor.io/domain", "guest: {denyModules: [iavf]}")]);

@@ -165,8 +165,15 @@ impl Hook {
     }
 
     /// Answers with an error that came from elsewhere: the agent has not done yet what the VM needs.
-    pub fn refuse(&self, domain: &[u8], error: HookError) -> Reply {
-        self.reply_with_domain(Err(error), domain, Seen::default())
+    pub fn refuse(&self, domain: &[u8], vmi: &[u8], error: HookError) -> Reply {
+        // For the log: of which VM, and when in its start. What cannot be read is not told.
+        let mut seen = Seen::default();
+        let _ = guarded(|| {
+            seen.pass = Domain::parse(domain).ok().map(|domain| Pass::guess(domain.document()));
+            seen.vm = view(vmi).ok().map(|view| view.facts().name);
+            Ok(())
+        });
+        self.reply_with_domain(Err(error), domain, seen)
     }
 
     /// Answers the Plugin API's MutateDomain with a domain of a type that is not libvirt's.

@@ -59,9 +59,13 @@ impl Vmi {
     fn source(&self, volume: &Value, key: &str, source: &str, found: &Value) -> CloudInitSource {
         let text = |name: &str| found.get(name).and_then(Value::as_str);
         let encoded = || BASE64.decode(text("userDataBase64")?).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some(user_data) = text("userData").map(str::to_owned).or_else(encoded) else {
-            let is_secret = found.get("secretRef").is_some() || found.get("userDataSecretRef").is_some();
-            return if is_secret { CloudInitSource::Elsewhere } else { CloudInitSource::None };
+        let user_data = match text("userData").map(str::to_owned).or_else(encoded) {
+            Some(text) => text,
+            None if found.get("secretRef").is_some() || found.get("userDataSecretRef").is_some() => {
+                return CloudInitSource::Elsewhere;
+            }
+            // Network data alone.
+            None => String::new(),
         };
         let name = |field: &str| self.value.pointer(field).and_then(Value::as_str).unwrap_or_default();
         let (own, space) = (name("/metadata/name"), name("/metadata/namespace"));

@@ -77,7 +77,7 @@ impl Callbacks {
         (no_cloud, data): (Bytes, Bytes),
     ) -> Result<CloudInit, Status> {
         let work = move |hook: &Hook| hook.cloud_init(&vmi, Brought { no_cloud: &no_cloud, data: &data });
-        self.desk.answer("PreCloudInitIso", version, call, work).await
+        self.desk.answer(Instant::now(), ("PreCloudInitIso", version), call, work).await
     }
 }
 
@@ -94,6 +94,7 @@ impl Desk {
         call: Option<Arc<Call>>,
         (domain, vmi): (Bytes, Bytes),
     ) -> Result<Vec<u8>, Status> {
+        let came = Instant::now();
         let confirmed = match self.agent.settled() {
             Some(confirmed) => Ok(Some(confirmed)),
             None => self.confirm(call.clone(), &domain, &vmi).await,
@@ -108,7 +109,7 @@ impl Desk {
                 reply
             }
             Err(error) => {
-                let reply = hook.refuse(&domain, error);
+                let reply = hook.refuse(&domain, &vmi, error);
                 // To KubeVirt that is a good answer too, and after one nobody waits.
                 if reply.kept.is_some() {
                     agent.settle(Confirmed::default());
@@ -116,7 +117,7 @@ impl Desk {
                 reply
             }
         };
-        Ok(self.answer(point, version, call, work).await?.bytes)
+        Ok(self.answer(came, (point, version), call, work).await?.bytes)
     }
 
     /// Waits for the agent if the VM needs it. Nothing is confirmed where no agent could change the answer.
@@ -137,15 +138,14 @@ impl Desk {
         confirmed.map(Some).map_err(|why| HookError::Agent { line: why.to_string(), passes: why.passes() })
     }
 
-    /// Has a call answered on another thread, so that Info and Shutdown need not wait for it, and logs it there.
+    /// Has a call, which came then, answered on another thread, so that Info and Shutdown need not wait for it, and logs it there.
     pub(super) async fn answer<T: log::Answer + Send + 'static>(
         &self,
-        point: &'static str,
-        version: &'static str,
+        came: Instant,
+        (point, version): (&'static str, &'static str),
         call: Option<Arc<Call>>,
         work: impl FnOnce(&Hook) -> Reply<T> + Send + 'static,
     ) -> Result<T, Status> {
-        let came = Instant::now();
         let answered = self.work(call, move |hook| {
             let reply = work(hook);
             log::reply(point, version, &reply, came.elapsed());

@@ -3,6 +3,8 @@
 //! Its documents come from the libvirtxml bindings: indented with two spaces, `mode` on every `<hostdev>`. To the mutator that is one
 //! more way to write a domain.
 
+use std::time::Instant;
+
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -50,7 +52,7 @@ impl DomainHookService for DomainHooks {
             true => hook.unchanged(&domain),
             false => hook.other_type(&domain, domain_type),
         };
-        let outcome = self.desk.answer(point, version, call, work).await?;
+        let outcome = self.desk.answer(Instant::now(), (point, version), call, work).await?;
         Ok(Response::new(MutateDomainResponse { domain: outcome.bytes }))
     }
 }

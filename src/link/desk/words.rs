@@ -30,6 +30,8 @@ enum Why {
     Older(&'static str),
     /// Its answer means nothing to us.
     Newer,
+    /// We have been told to end.
+    Ending,
 }
 
 impl NotYet {
@@ -58,13 +60,17 @@ impl NotYet {
         Self { node, why: Why::Newer }
     }
 
+    pub(super) fn ending(node: Option<String>) -> Self {
+        Self { node, why: Why::Ending }
+    }
+
     pub(super) fn is_no_agent(&self) -> bool {
         matches!(self.why, Why::NoAgent { .. })
     }
 
     /// Whether waiting alone may help. If not, somebody has to change something.
     pub fn passes(&self) -> bool {
-        matches!(self.why, Why::NoAgent { .. } | Why::Silent | Why::Working { .. })
+        matches!(self.why, Why::NoAgent { .. } | Why::Silent | Why::Working { .. } | Why::Ending)
     }
 }
 
@@ -98,6 +104,7 @@ impl fmt::Display for NotYet {
             Why::Older(lacking) => {
                 write!(f, "virt-tailor's agent on {node} is too old to {lacking}: update the agent")
             }
+            Why::Ending => write!(f, "the sidecar was told to end before virt-tailor's agent on {node} had answered"),
             Why::Newer => write!(
                 f,
                 "virt-tailor's agent on {node} gave an answer that this sidecar does not know: update the sidecar's image"
