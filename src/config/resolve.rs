@@ -240,6 +240,7 @@ impl<'a> Layers<'a> {
         }
         let report = Report::default();
         let spec = read_spec(&tree, &report);
+        let wholes = report.next();
         // Mistakes of a single value were told with its layer; what is new here came about by merging.
         for problem in report.into_problems().0 {
             if !self.problems.0.iter().any(|told| told.place == problem.place) {
@@ -247,9 +248,8 @@ impl<'a> Layers<'a> {
             }
         }
         if self.complete {
-            let report = Report::default();
-            check(&tree, &spec, &report);
-            self.problems.extend(report.into_problems());
+            check(&tree, &spec, &wholes);
+            self.problems.extend(wholes.into_problems());
         }
         if !self.problems.0.is_empty() {
             return Err(self.problems);

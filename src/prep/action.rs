@@ -200,7 +200,7 @@ impl Action {
             // systemd itself kills what has not ended after 90 s (DefaultTimeoutStopSec) and gives up what has not started by then.
             Self::StartUnit { .. } | Self::StopUnit { .. } => Duration::from_secs(100),
             Self::MaskUnit { .. } | Self::UnmaskUnit { .. } | Self::ReturnAfter { .. } | Self::CancelReturn { .. } => {
-                Duration::from_secs(15)
+                Duration::from_secs(30)
             }
         }
     }

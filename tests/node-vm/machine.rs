@@ -74,7 +74,7 @@ impl Default for Machine {
     fn default() -> Self {
         Self {
             memory_mib: 1024,
-            cpus: 2,
+            cpus: 1,
             numa: 1,
             iommu: Iommu::Intel,
             firmware: Firmware::Bios,
@@ -94,7 +94,8 @@ impl Machine {
         self
     }
 
-    /// CPUs, dealt out to the NUMA nodes in turn. The default is 2.
+    /// CPUs, dealt out to the NUMA nodes in turn. The default is one: two machines run at once, on two CPUs in CI, and an emulated CPU that
+    /// waits for another costs a third more.
     pub(crate) fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
         self

@@ -48,6 +48,11 @@ impl Report {
         self.misspelt.borrow().contains(section)
     }
 
+    /// One without a mistake, that knows what is misspelt.
+    pub(super) fn next(&self) -> Self {
+        Self { misspelt: self.misspelt.clone(), ..Self::default() }
+    }
+
     /// All of them; those of one source in the order in which they stand there.
     pub(super) fn into_problems(self) -> Problems {
         let mut problems = self.problems.into_inner();

@@ -6,6 +6,8 @@
 
 mod planned;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::host::Root;
@@ -106,6 +108,11 @@ impl Kind for StopService {
 
     fn describe(&self) -> String {
         format!("hold {} back", self.full_name())
+    }
+
+    /// systemd answers nobody while it reads its units anew; the bus itself gives an answer up after 25 s (sd_bus_call(3)).
+    fn observe_within(&self) -> Duration {
+        Duration::from_secs(30)
     }
 
     fn effect(&self) -> Effect {
