@@ -131,7 +131,7 @@ impl Draft {
             let mut made = resource(wish, &companions, &mut names, node);
             if let Some((_, remarks)) = made.as_mut().filter(|_| is_virtual && made_at_the_end) {
                 remarks.push(
-                    "Take this one out when you fill in the one of kind sriov at the end: a function has one resource."
+                    "Take this one out if the one of kind sriov at the end makes these functions: no function has two resources."
                         .to_owned(),
                 );
             }

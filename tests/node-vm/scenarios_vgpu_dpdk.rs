@@ -266,7 +266,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// for functions that something else makes; and who may have the steps around a VM is named.
 #[track_caller]
 fn with_the_port(config: &str, port: &str) -> String {
-    assert!(config.contains("Take this one out when you fill in the one of kind sriov at the end"), "{config}");
+    assert!(config.contains("Take this one out if the one of kind sriov at the end makes these functions"), "{config}");
     let (head, rest) = config.split_once("  resources:\n").expect("resources");
     let (_, rest) = rest.split_once("  profiles:\n").expect("profiles");
     let (profiles, unplaced) = rest.split_once("\n# Fill in, take the \"# \" away").expect("what is to be filled in");
