@@ -20,6 +20,10 @@ const POD: &str = "aaaaaaaa-0000-4000-8000-0000000000e1";
 const OTHER: &str = "bbbbbbbb-0000-4000-8000-0000000000e2";
 const THIRD: &str = "cccccccc-0000-4000-8000-0000000000e3";
 
+/// Names of domains, short: a socket of libvirt's lies in a folder of that name far down, and its address is no longer than 107 bytes.
+const DESKTOP: &str = "desktop";
+const WORKER: &str = "worker";
+
 /// A script makes vGPUs by hand after each boot, another takes a whole card. Here `vt_vgpu` is the vendor's driver, its card QEMU's `edu`;
 /// the card for whole VMs is a USB controller.
 #[test]
@@ -77,13 +81,13 @@ fn a_vgpu_desktop_from_its_old_files_and_back() {
         "vgpu-desktop-vgpu",
         &json!({ "gpus": [{ "name": "vgpu", "deviceName": share }] }),
     );
-    let fitted = define(&node, &sidecar, &vmi, &with_a_vgpu(&kubevirt_domain("vgpu-desktop", 128, &[]), &uuid));
+    let fitted = define(&node, &sidecar, &vmi, &with_a_vgpu(&kubevirt_domain(DESKTOP, 128, &[]), &uuid));
     // What the profile that import wrote asks for.
     assert!(fitted.contains("<nosharepages"), "{fitted}");
     launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
-    assert_eq!(launcher.in_the_guest("vgpu-desktop", "ua-gpu-vgpu"), "0000:10:00.0");
+    assert_eq!(launcher.in_the_guest(DESKTOP, "ua-gpu-vgpu"), "0000:10:00.0");
     assert_eq!(vm.link(&format!("{device}/driver")).as_deref(), Some("vt_vgpu"));
-    let qemu = launcher.qemu("vgpu-desktop");
+    let qemu = launcher.qemu(DESKTOP);
     vm.run(&format!("ls -l /proc/{qemu}/fd | grep -q /dev/vfio/{group}$")).ok();
     // The card stays with the host's driver, and the other one is not touched.
     assert_eq!((looks(&vm, &shared), looks(&vm, &whole)), (as_it_was.0.clone(), as_it_was.1.clone()));
@@ -100,7 +104,7 @@ fn a_vgpu_desktop_from_its_old_files_and_back() {
     node.prestart(THIRD);
     assert_eq!(vm.driver(&whole).as_deref(), Some("vfio-pci"));
 
-    launcher.destroy("vgpu-desktop");
+    launcher.destroy(DESKTOP);
     for uid in [POD, OTHER, THIRD] {
         node.remove(uid);
     }
@@ -196,8 +200,7 @@ fn a_dpdk_worker_from_its_old_files_and_back() {
         assert!(user_data.lines().any(|one| one.contains(line)), "{line}: {user_data}");
     }
 
-    let xml =
-        kubevirt_domain("ocp-worker-0", 128, &[("hostdevice-vf0", &functions[0]), ("hostdevice-vf1", &functions[1])]);
+    let xml = kubevirt_domain(WORKER, 128, &[("hostdevice-vf0", &functions[0]), ("hostdevice-vf1", &functions[1])]);
     let limit = |pid: u32| -> u64 {
         vm.run(&format!("prlimit --pid {pid} --memlock --noheadings --output HARD"))
             .ok()
@@ -213,14 +216,14 @@ fn a_dpdk_worker_from_its_old_files_and_back() {
     assert!(limit(launcher.daemon_pid()) >= need);
     launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
     for (alias, at) in [("ua-hostdevice-vf0", "0000:10:00.0"), ("ua-hostdevice-vf1", "0000:11:00.0")] {
-        assert_eq!(launcher.in_the_guest("ocp-worker-0", alias), at);
+        assert_eq!(launcher.in_the_guest(WORKER, alias), at);
     }
-    assert_eq!(limit(launcher.qemu("ocp-worker-0")), need);
+    assert_eq!(limit(launcher.qemu(WORKER)), need);
     for function in &functions {
         assert_eq!(vm.driver(function).as_deref(), Some("vfio-pci"));
     }
 
-    launcher.destroy("ocp-worker-0");
+    launcher.destroy(WORKER);
     node.remove(POD);
     node.until("the functions are free", || {
         functions.iter().all(|function| vm.driver(function).is_none()).then_some(())
