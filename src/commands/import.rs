@@ -112,7 +112,9 @@ fn write(outcome: &Outcome, folder: &Path) -> Result<(), Failure> {
     output::write(report.as_bytes(), Some(&folder.join("report.txt")))?;
     let folder = crate::base::shown(&folder.display().to_string()).into_owned();
     let first = report.lines().next().unwrap_or_default();
-    let left = if outcome.node_config.contains(FILL_IN) {
+    // The heading names the word whether or not it comes again.
+    let body = outcome.node_config.split_once("\napiVersion: ").map_or("", |(_, body)| body);
+    let left = if body.contains(FILL_IN) {
         format!(", and look for {FILL_IN:?} in {folder}/node-config.yaml")
     } else {
         String::new()

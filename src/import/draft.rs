@@ -124,8 +124,18 @@ impl Draft {
         let mut out =
             Drafted { folders: self.folders, unplaced: self.unplaced, domain: self.domain, ..Drafted::default() };
         let mut names: BTreeSet<String> = BTreeSet::new();
+        // Functions that are made by a resource at the end, once somebody has filled it in.
+        let made_at_the_end = out.unplaced.iter().flatten().any(|line| line.trim() == "kind: sriov");
         for wish in self.wishes {
-            out.resources.extend(resource(wish, &companions, &mut names, node));
+            let is_virtual = wish.is_virtual();
+            let mut made = resource(wish, &companions, &mut names, node);
+            if let Some((_, remarks)) = made.as_mut().filter(|_| is_virtual && made_at_the_end) {
+                remarks.push(
+                    "Take this one out if the one of kind sriov at the end makes these functions: no function has two resources."
+                        .to_owned(),
+                );
+            }
+            out.resources.extend(made);
         }
         out.folders.sort();
         out.folders.dedup();
@@ -265,6 +275,12 @@ impl Wish {
         }
     }
 
+    /// Whether it is of virtual functions that are there without us.
+    fn is_virtual(&self) -> bool {
+        self.shape == Shape::Pci
+            && matches!(self.key, Key::Ids(vendor, device) if matches!(known::role(vendor, device), Role::Virtual(_)))
+    }
+
     fn is_display(&self) -> bool {
         self.shape == Shape::Pci
             && match self.key {
@@ -354,6 +370,7 @@ fn resource(
     let mut selector = Selector::default();
     let mut others = Vec::new();
     let mut nodes = Globs::default();
+    let is_virtual = wish.is_virtual();
     match wish.key {
         Key::Address(address) => {
             selector.addresses = vec![address];
@@ -377,9 +394,7 @@ fn resource(
                 let ids = companions.get(&vendor).into_iter().flatten();
                 others.extend(ids.map(|device| CompanionName::Ids { vendor, device: *device }));
             }
-            if let Role::Virtual(_) = known::role(vendor, device)
-                && wish.shape == Shape::Pci
-            {
+            if is_virtual {
                 let why = "These are virtual functions that something else makes: a resource of kind sriov makes them itself.";
                 remarks.push(why.to_owned());
             }

@@ -31,6 +31,9 @@ pub(crate) fn run(
     let made = out.path().join("made");
     let place = format!(": see {}", made.join("report.txt").display());
     assert!(error.lines().count() == 1 && error.contains(&place) && output.stdout.is_empty(), "{error}");
+    // Where to look is said if there is anything to fill in; the heading has the word once.
+    let config = fs::read_to_string(made.join("node-config.yaml")).unwrap();
+    assert_eq!(error.contains(", and look for \"fill-in\""), config.matches("fill-in").count() > 1, "{error}");
     let name = |path: &Path| path.strip_prefix(&made).unwrap().to_str().unwrap().to_owned();
     Ok(files(&made).iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect())
 }

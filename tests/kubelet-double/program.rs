@@ -16,6 +16,7 @@
 //! ```
 //!
 //! `kubelet-double define FOLDER VMI DOMAIN` is what virt-launcher asks of the sidecar whose socket is in a folder; prints the domain.
+//! `kubelet-double cloud-init FOLDER VMI DATA` is the same before it writes the disk of cloud-init; prints the data.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 #![allow(clippy::print_stdout, reason = "what it is for")]
@@ -43,13 +44,19 @@ const CONTROL: &str = "kubelet-double.sock";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, folder, vmi, domain] = arguments.as_slice()
-        && command == "define"
+    if let [command, folder, vmi, document] = arguments.as_slice()
+        && ["define", "cloud-init"].contains(&command.as_str())
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return match runtime.block_on(launcher::define(folder.as_ref(), vmi.as_ref(), domain.as_ref())) {
-            Ok(domain) => {
-                std::io::stdout().write_all(&domain).unwrap();
+        let answer = runtime.block_on(async {
+            match command.as_str() {
+                "define" => launcher::define(folder.as_ref(), vmi.as_ref(), document.as_ref()).await,
+                _ => launcher::cloud_init(folder.as_ref(), vmi.as_ref(), document.as_ref()).await,
+            }
+        });
+        return match answer {
+            Ok(document) => {
+                std::io::stdout().write_all(&document).unwrap();
                 ExitCode::SUCCESS
             }
             Err(why) => {

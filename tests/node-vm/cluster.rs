@@ -73,6 +73,19 @@ impl Sidecar<'_> {
         let output = self.vm.run(&format!("kubelet-double define {} /vt/vmi.json /vt/kubevirt.xml", self.folder));
         if output.code == 0 { Ok(output.stdout) } else { Err(output.stdout) }
     }
+
+    /// PreCloudInitIso: the user data that comes back.
+    #[track_caller]
+    pub(crate) fn cloud_init(&self, vmi: &Value, user_data: &str) -> String {
+        let data =
+            json!({ "DataSource": "noCloud", "NoCloudMetaData": { "instance-id": "a.b" }, "UserData": user_data });
+        self.vm.put("vmi.json", vmi.to_string().as_bytes());
+        self.vm.put("cloud-init.json", data.to_string().as_bytes());
+        let said =
+            self.vm.run(&format!("kubelet-double cloud-init {} /vt/vmi.json /vt/cloud-init.json", self.folder)).ok();
+        let answer: Value = serde_json::from_str(&said).expect("JSON");
+        answer["UserData"].as_str().expect("user data").to_owned()
+    }
 }
 
 impl<'vm> Node<'vm> {

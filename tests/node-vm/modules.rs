@@ -1,9 +1,9 @@
-//! Kernel modules built against the kernel's headers: two builds of a toy driver, and the kernel's own mdev samples.
+//! Kernel modules built against the kernel's headers: two builds of a toy driver, the kernel's own mdev samples, and one on a PCI card.
 //!
 //! | folder below `target/node-vm/modules` | what is in it |
 //! |---|---|
 //! | `a`, `b` | `vt_toy.ko` (version A or B, a driver for QEMU's `pci-testdev`) and `vt_toy_user.ko`, which holds it |
-//! | `mdev` | `mtty.ko`, `mdpy.ko`: parents of mediated devices, from the kernel's `samples/vfio-mdev` |
+//! | `mdev` | parents of mediated devices: `mtty.ko`, `mdpy.ko` from the kernel's `samples/vfio-mdev`, which are no PCI functions; and `vt_vgpu.ko`, a driver for QEMU's `edu`, whose shares a VM can be started with |
 //!
 //! The guest has these folders under the same paths. A and the samples are also where `modprobe` finds them, as the
 //! distribution's own modules are; B is the out-of-tree build.
@@ -21,6 +21,7 @@ use crate::vm::Vm;
 const KBUILD: &str = include_str!("modules/Kbuild");
 const TOY: &str = include_str!("modules/vt_toy.c");
 const USER: &str = include_str!("modules/vt_toy_user.c");
+const VGPU: &str = include_str!("modules/vt_vgpu.c");
 
 /// The folder with `a`, `b` and `mdev`, built if what is there is of other sources or for another kernel. Call it before the
 /// machine boots.
@@ -29,7 +30,7 @@ pub(crate) fn built() -> &'static Path {
     FOLDER.get_or_init(|| {
         let (kernel, folder) = (Kernel::unpacked(), cache().join("modules"));
         let mut hasher = DefaultHasher::new();
-        (KBUILD, TOY, USER, &kernel.version).hash(&mut hasher);
+        (KBUILD, TOY, USER, VGPU, &kernel.version).hash(&mut hasher);
         let stamp = format!("{:016x}", hasher.finish());
         let lock = File::create(cache().join("modules.lock")).unwrap();
         lock.lock().unwrap();
@@ -57,7 +58,8 @@ fn build(kernel: &Kernel, folder: &Path) {
     for file in ["mtty.c", "mdpy.c", "mdpy-defs.h"] {
         fs::copy(kernel.folder.join("samples/vfio-mdev").join(file), to.join(file)).unwrap();
     }
-    fs::write(to.join("Kbuild"), "obj-m := mtty.o mdpy.o\n").unwrap();
+    fs::write(to.join("vt_vgpu.c"), VGPU).unwrap();
+    fs::write(to.join("Kbuild"), "obj-m := mtty.o mdpy.o vt_vgpu.o\n").unwrap();
     make(kernel, &to, "");
 }
 
@@ -78,7 +80,7 @@ fn make(kernel: &Kernel, folder: &Path, version: &str) {
 
 fn install(kernel: &Kernel, folder: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for module in ["a/vt_toy.ko", "a/vt_toy_user.ko", "mdev/mtty.ko", "mdev/mdpy.ko"] {
+    for module in ["a/vt_toy.ko", "a/vt_toy_user.ko", "mdev/mtty.ko", "mdev/mdpy.ko", "mdev/vt_vgpu.ko"] {
         let from = folder.join(module);
         fs::copy(&from, to.join(from.file_name().unwrap())).unwrap();
     }
