@@ -114,9 +114,9 @@ fn a_module_is_exchanged_and_time_rests_while_a_vm_has_the_nic() {
     vm.run(&format!("install -m 644 -t {PROFILES} /vt/trading-nic.yaml")).ok();
     hand_over(&vm, &nic);
     let launcher = Launcher::start(&vm, POD, Mode::Session { uid: 107, memlock: 64 << 30 });
-    let sidecar = node.sidecar(POD, "--profile trading-nic");
+    let sidecar = node.sidecar(POD, "");
     let xml = kubevirt_domain("lowlatency", 128, &[("hostdevice-sfc0", &nic)]);
-    let fitted = fitted(&node, &sidecar, &vmi("lowlatency", "", &[], &[("sfc0", NIC)]), &xml);
+    let fitted = fitted(&node, &sidecar, &vmi("lowlatency", "trading-nic", &[], &[("sfc0", NIC)]), &xml);
     launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
     assert_eq!(launcher.in_the_guest("lowlatency", "ua-hostdevice-sfc0"), "0000:10:00.0");
     assert_eq!(software(&vm), held, "it stays so while the VM runs");
