@@ -49,8 +49,9 @@ fn a_module_is_exchanged_and_time_rests_while_a_vm_has_the_nic() {
     built();
     let vm = Vm::builder().memory_mib(2048).init(Init::Systemd).with(Device::igb("nic")).boot();
     let nic = vm.bdf("nic");
+    // What a start of QEMU has the kernel load besides (drm) is there before.
     vm.run(
-        "modprobe -a vfio-pci vt_toy
+        "modprobe -a vfio-pci drm vt_toy
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/chronyd.service
          systemctl daemon-reload && systemctl start chronyd",
     )
@@ -93,7 +94,7 @@ fn a_module_is_exchanged_and_time_rests_while_a_vm_has_the_nic() {
     let refused = vm.run(&format!("virt-tailor node plan {NODE} --resource {NIC} --owner vm"));
     assert_eq!(refused.code, 69, "{refused:?}");
     assert!(refused.stderr.contains(&format!("the default route leads over {link} of {nic}")), "{refused:?}");
-    node.pod(POD, "trading", "virt-launcher-lowlatency-x");
+    node.pod(POD, "trading", "virt-launcher-trading-x");
     assert!(node.try_kubelet(&format!("allocate {POD} compute {NIC} 1")).is_err());
     assert_eq!((all_looks(&vm, &[&nic]), software(&vm)), (before.clone(), installed.clone()));
 
@@ -115,13 +116,13 @@ fn a_module_is_exchanged_and_time_rests_while_a_vm_has_the_nic() {
     hand_over(&vm, &nic);
     let launcher = Launcher::start(&vm, POD, Mode::Session { uid: 107, memlock: 64 << 30 });
     let sidecar = node.sidecar(POD, "");
-    let xml = kubevirt_domain("lowlatency", 128, &[("hostdevice-sfc0", &nic)]);
-    let fitted = fitted(&node, &sidecar, &vmi("lowlatency", "trading-nic", &[], &[("sfc0", NIC)]), &xml);
+    let xml = kubevirt_domain("trading", 128, &[("hostdevice-sfc0", &nic)]);
+    let fitted = fitted(&node, &sidecar, &vmi("trading", "trading-nic", &[], &[("sfc0", NIC)]), &xml);
     launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
-    assert_eq!(launcher.in_the_guest("lowlatency", "ua-hostdevice-sfc0"), "0000:10:00.0");
+    assert_eq!(launcher.in_the_guest("trading", "ua-hostdevice-sfc0"), "0000:10:00.0");
     assert_eq!(software(&vm), held, "it stays so while the VM runs");
 
-    launcher.destroy("lowlatency");
+    launcher.destroy("trading");
     node.remove(POD);
     node.until("the node is as it was", || {
         (all_looks(&vm, &[&nic]) == before && software(&vm) == installed).then_some(())
