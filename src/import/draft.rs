@@ -9,7 +9,7 @@ use crate::config::node::{
 };
 
 use super::Node;
-use super::judge::known::{self, Role};
+use super::judge::known::{self, Role, Roles};
 
 /// What stands where only the admin knows the name.
 pub const FILL_IN: &str = "fill-in";
@@ -37,6 +37,9 @@ pub(super) enum Shape {
     /// A vendor's vGPU.
     Vgpu(TypeName),
 }
+
+/// By the vendor of a card, the ids of what goes along with it.
+type Companies = BTreeMap<u16, Vec<(u16, u16)>>;
 
 /// A resource in the making.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +74,8 @@ pub(super) struct DomainFacts {
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub wishes: Vec<Wish>,
+    /// What functions are for.
+    pub roles: Roles,
     /// Steps for whatever is the display.
     pub display: Vec<PrepareStep>,
     /// Steps for the device, whichever it is.
@@ -98,6 +103,8 @@ pub(super) struct Drafted {
     /// What must be filled in, as lines of YAML.
     pub unplaced: Vec<Vec<String>>,
     pub domain: DomainFacts,
+    /// What functions are for.
+    pub roles: Roles,
 }
 
 impl Draft {
@@ -127,8 +134,8 @@ impl Draft {
         // Functions that are made by a resource at the end, once somebody has filled it in.
         let made_at_the_end = out.unplaced.iter().flatten().any(|line| line.trim() == "kind: sriov");
         for wish in self.wishes {
-            let is_virtual = wish.is_virtual();
-            let mut made = resource(wish, &companions, &mut names, node);
+            let is_virtual = wish.is_virtual(&self.roles);
+            let mut made = resource(wish, &companions, &mut names, node, &self.roles);
             if let Some((_, remarks)) = made.as_mut().filter(|_| is_virtual && made_at_the_end) {
                 remarks.push(
                     "Take this one out if the one of kind sriov at the end makes these functions: no function has two resources."
@@ -137,6 +144,7 @@ impl Draft {
             }
             out.resources.extend(made);
         }
+        out.roles = self.roles;
         out.folders.sort();
         out.folders.dedup();
         if !self.steps.is_empty()
@@ -186,18 +194,19 @@ impl Draft {
         }
     }
 
-    /// Takes out the functions that go along with a card: vendor to ids.
-    fn take_companions(&mut self) -> BTreeMap<u16, Vec<u16>> {
-        let mut taken: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
+    /// Takes out the functions that go along with a card: the card's vendor to their ids.
+    fn take_companions(&mut self) -> Companies {
+        let mut taken = Companies::new();
+        let roles = &self.roles;
         let cards: BTreeSet<u16> =
-            self.wishes.iter().filter(|wish| wish.is_display()).filter_map(Wish::vendor).collect();
+            self.wishes.iter().filter(|wish| wish.is_display(roles)).filter_map(Wish::vendor).collect();
         self.wishes.retain(|wish| match wish.key {
             Key::Ids(vendor, device)
                 if wish.shape == Shape::Pci
-                    && cards.contains(&vendor)
-                    && known::role(vendor, device) == Role::OfCard =>
+                    && cards.contains(&roles.vendor_of_card(vendor, device))
+                    && roles.role(vendor, device) == Role::OfCard =>
             {
-                taken.entry(vendor).or_default().push(device);
+                taken.entry(roles.vendor_of_card(vendor, device)).or_default().push((vendor, device));
                 false
             }
             _ => true,
@@ -207,7 +216,8 @@ impl Draft {
 
     /// Puts the steps that name no device where they belong.
     fn place_steps(&mut self) {
-        let displays: Vec<usize> = (0..self.wishes.len()).filter(|at| self.wishes[*at].is_display()).collect();
+        let displays: Vec<usize> =
+            (0..self.wishes.len()).filter(|at| self.wishes[*at].is_display(&self.roles)).collect();
         let whole: Vec<usize> = (0..self.wishes.len()).filter(|at| self.wishes[*at].shape == Shape::Pci).collect();
         let targets = if displays.is_empty() && whole.len() == 1 { whole } else { displays };
         for step in std::mem::take(&mut self.display) {
@@ -276,17 +286,17 @@ impl Wish {
     }
 
     /// Whether it is of virtual functions that are there without us.
-    fn is_virtual(&self) -> bool {
+    fn is_virtual(&self, roles: &Roles) -> bool {
         self.shape == Shape::Pci
-            && matches!(self.key, Key::Ids(vendor, device) if matches!(known::role(vendor, device), Role::Virtual(_)))
+            && matches!(self.key, Key::Ids(vendor, device) if matches!(roles.role(vendor, device), Role::Virtual(_)))
     }
 
-    fn is_display(&self) -> bool {
+    fn is_display(&self, roles: &Roles) -> bool {
         self.shape == Shape::Pci
             && match self.key {
-                Key::Ids(vendor, device) => known::role(vendor, device) == Role::Display,
+                Key::Ids(vendor, device) => roles.role(vendor, device) == Role::Display,
                 Key::Vendor(vendor) => matches!(vendor, 0x10de | 0x1002),
-                Key::Address(_) => false,
+                Key::Address(address) => roles.is_display(address),
             }
     }
 }
@@ -362,15 +372,16 @@ pub(super) fn add_profile_step(steps: &mut Vec<ProfileStep>, step: ProfileStep) 
 
 fn resource(
     wish: Wish,
-    companions: &BTreeMap<u16, Vec<u16>>,
+    companions: &Companies,
     names: &mut BTreeSet<String>,
     node: Option<Node<'_>>,
+    roles: &Roles,
 ) -> Option<(Resource, Vec<String>)> {
     let mut remarks: Vec<String> = vec![format!("From {}.", wish.from.join("; "))];
     let mut selector = Selector::default();
     let mut others = Vec::new();
     let mut nodes = Globs::default();
-    let is_virtual = wish.is_virtual();
+    let is_virtual = wish.is_virtual(roles);
     match wish.key {
         Key::Address(address) => {
             selector.addresses = vec![address];
@@ -390,9 +401,9 @@ fn resource(
         Key::Ids(vendor, device) => {
             selector.vendor = Some(HexId(vendor));
             selector.device = Some(HexId(device));
-            if known::role(vendor, device) == Role::Display {
+            if roles.role(vendor, device) == Role::Display {
                 let ids = companions.get(&vendor).into_iter().flatten();
-                others.extend(ids.map(|device| CompanionName::Ids { vendor, device: *device }));
+                others.extend(ids.map(|(vendor, device)| CompanionName::Ids { vendor: *vendor, device: *device }));
             }
             if is_virtual {
                 let why = "These are virtual functions that something else makes: a resource of kind sriov makes them itself.";
@@ -413,7 +424,7 @@ fn resource(
         Shape::Pci => {
             let companions = match (others.is_empty(), &wish.key) {
                 (false, _) => Companions::Only(others),
-                (true, Key::Ids(vendor, device)) if known::role(*vendor, *device) == Role::Display => Companions::Auto,
+                (true, Key::Ids(vendor, device)) if roles.role(*vendor, *device) == Role::Display => Companions::Auto,
                 _ => Companions::Off,
             };
             (Target::Pci { driver: Driver::Auto, companions }, Kind::Pci)

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A scenario: its folder, and the sample it is made from.
-pub(crate) const SCENARIOS: [(&str, &str); 4] = [
+/// A scenario: its folder, and the sample it is made from (`pci-passthrough`: the sample without its card).
+pub(crate) const SCENARIOS: [(&str, &str); 5] = [
     ("dpdk-worker", "dpdk-worker"),
     ("gpu-workstation", "gpu-workstation"),
     ("low-latency-nic", "sfc-onload"),
+    ("pci-passthrough", "plain"),
     ("vgpu-desktop", "vgpu-desktop"),
 ];
 

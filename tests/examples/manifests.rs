@@ -108,7 +108,7 @@ fn asked(path: &Path) -> Resolved {
 #[test]
 fn what_every_vm_asks_for_is_right() {
     let paths = vms();
-    assert_eq!(paths.len(), 7);
+    assert_eq!(paths.len(), 8);
     for path in paths {
         let profile = asked(&path);
         assert!(profile.spec != Default::default(), "{}: nothing is asked", path.display());

@@ -86,7 +86,7 @@ fn said(name: &str, object: &Value) -> String {
 #[ignore = "needs Python with jsonschema"]
 fn manifests_are_valid_by_kubevirts_schemas() {
     for (kind, version, count) in [
-        ("VirtualMachine", "kubevirt.io/v1", 7),
+        ("VirtualMachine", "kubevirt.io/v1", 8),
         ("KubeVirt", "kubevirt.io/v1", 2),
         ("Plugin", "plugin.kubevirt.io/v1alpha1", 2),
         ("Kustomization", "kustomize.config.k8s.io/v1beta1", 1),

@@ -27,7 +27,7 @@ fn steps(gpu: &str) -> Value {
 
 /// Every console driver with what it draws on and whether it has the consoles; the first word of each frame buffer; the driver of the
 /// firmware's framebuffer; who claims its memory.
-fn look(vm: &Vm) -> Vec<String> {
+pub(crate) fn look(vm: &Vm) -> Vec<String> {
     let script = "for c in /sys/class/vtconsole/vtcon*; do echo $(cat $c/name) $(cat $c/bind); done; cat /proc/fb
         for d in /sys/bus/platform/devices/*-framebuffer.*; do test -e $d && echo ${d##*/} $(basename \"$(readlink $d/driver)\"); done
         grep -o 'efifb' /proc/iomem; true";

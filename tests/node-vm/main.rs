@@ -16,9 +16,9 @@
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
+//! | [`scenarios`], [`scenarios_vgpu_dpdk`] | the published procedures, from `import` of the old files to a started VM and back |
 //! | [`guards`] | scenarios: what is not taken from a node |
 //! | [`inspect`] | scenarios: what `node inspect` says of such machines |
-//! | [`scenarios_vgpu_dpdk`] | two of the published procedures from their old files to a VM and back |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
@@ -56,6 +56,7 @@ mod mediated;
 mod modules;
 mod pages;
 mod qmp;
+mod scenarios;
 mod scenarios_vgpu_dpdk;
 mod services;
 mod shares;

@@ -1,4 +1,9 @@
-//! What is known of devices and modules by their names alone.
+//! What is known of devices and modules by their names alone, and of devices by a live node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::PciAddress;
+use crate::host::{Machine, PciDevice};
 
 /// What a function is for, by vendor and device id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +68,8 @@ const VIRTUAL: [(u16, u16, &str); 15] = [
     (0x14e4, 0x16dc, "bnxt_en"),
 ];
 
-/// What a function is for.
-pub(in crate::import) fn role(vendor: u16, device: u16) -> Role {
+/// What a function is for, by its ids alone.
+fn role(vendor: u16, device: u16) -> Role {
     if let Some((.., module)) = VIRTUAL.iter().find(|(v, d, _)| (*v, *d) == (vendor, device)) {
         return Role::Virtual(module);
     }
@@ -78,6 +83,55 @@ pub(in crate::import) fn role(vendor: u16, device: u16) -> Role {
         0x1002 if matches!(device, 0xaa00..=0xab40) => Role::OfCard,
         0x1002 => Role::Display,
         _ => Role::Other,
+    }
+}
+
+/// What functions are for: by their ids, and where these say nothing, by what the live node shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::import) struct Roles {
+    displays: BTreeSet<(u16, u16)>,
+    addresses: BTreeSet<PciAddress>,
+    /// Ids of what is in one slot with a display, and the display's vendor.
+    of_cards: BTreeMap<(u16, u16), u16>,
+}
+
+impl Roles {
+    /// With what a node shows: displays are told by their class, and what is of a card by its slot.
+    pub(in crate::import) fn on(machine: &Machine) -> Self {
+        let ids = |device: &PciDevice| (device.function.vendor, device.function.device);
+        let mut roles = Self::default();
+        let displays: Vec<&PciDevice> =
+            machine.pci.functions.values().filter(|device| device.function.class >> 16 == 0x03).collect();
+        for display in displays {
+            roles.displays.insert(ids(display));
+            roles.addresses.insert(display.address());
+            // Sound, USB, UCSI.
+            let beside = machine.pci.functions.values().filter(|device| {
+                device.address().same_slot(display.address())
+                    && matches!(device.function.class >> 8, 0x0403 | 0x0c03 | 0x0c80)
+            });
+            roles.of_cards.extend(beside.map(|device| (ids(device), display.function.vendor)));
+        }
+        roles
+    }
+
+    /// What a function is for.
+    pub(in crate::import) fn role(&self, vendor: u16, device: u16) -> Role {
+        match role(vendor, device) {
+            Role::Other if self.displays.contains(&(vendor, device)) => Role::Display,
+            Role::Other if self.of_cards.contains_key(&(vendor, device)) => Role::OfCard,
+            role => role,
+        }
+    }
+
+    /// Whether a function at an address is known to be a display.
+    pub(in crate::import) fn is_display(&self, address: PciAddress) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// The vendor of the card that something is of: mostly its own.
+    pub(in crate::import) fn vendor_of_card(&self, vendor: u16, device: u16) -> u16 {
+        self.of_cards.get(&(vendor, device)).copied().unwrap_or(vendor)
     }
 }
 

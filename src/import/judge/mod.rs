@@ -16,7 +16,7 @@ use super::Node;
 use super::action::{Action, Found, IdsBy, Vfs};
 use super::draft::{Draft, Key, Shape, add_profile_step};
 use super::verdict::{Item, Verdict};
-use known::{Role, board_maker, role};
+use known::{Role, Roles, board_maker};
 
 /// A judge, and what he has gathered.
 struct Judge<'a> {
@@ -28,7 +28,8 @@ struct Judge<'a> {
 
 /// Judges all actions.
 pub(super) fn judge(found: Vec<Found>, node: Option<Node<'_>>) -> (Vec<Item>, Draft) {
-    let mut judge = Judge { draft: Draft::default(), node, settings: Vec::new() };
+    let roles = node.map_or_else(Roles::default, |node| Roles::on(node.machine));
+    let mut judge = Judge { draft: Draft { roles, ..Draft::default() }, node, settings: Vec::new() };
     // Names are given to what the others ask for.
     let first: Vec<Option<Verdict>> = found
         .iter()
@@ -108,7 +109,7 @@ impl Judge<'_> {
                 "{vendor:04x}:{device:04x} is a subsystem id{whose}, and new_id takes vendor and device id: no device has these. The address that was unbound is what the resource selects"
             ));
         }
-        match role(vendor, device) {
+        match self.draft.roles.role(vendor, device) {
             Role::Virtual(_) => {
                 self.draft.domain.vf_ids.insert((vendor, device));
                 if self.draft.wishes.iter().any(|wish| matches!(wish.shape, Shape::Sriov(_))) {
@@ -329,7 +330,7 @@ impl Judge<'_> {
         };
         let external = if *external { "" } else { "; set externalResourceProvider: true there" };
         if let Some(wish) = self.draft.wishes.iter_mut().find(|wish| wish.key == Key::Ids(vendor, device)) {
-            let of_card = role(vendor, device) == Role::OfCard;
+            let of_card = self.draft.roles.role(vendor, device) == Role::OfCard;
             wish.name = Some(name);
             if of_card {
                 return Verdict::now(
@@ -340,15 +341,21 @@ impl Judge<'_> {
         }
         if let Some(machine) = self.node.map(|node| node.machine) {
             let is = |one: &&crate::host::PciDevice| (one.function.vendor, one.function.device) == (vendor, device);
-            let Some(one) = machine.pci.functions.values().find(is) else {
+            // There may be others like the one that the files bind.
+            let there: Vec<PciAddress> =
+                machine.pci.functions.values().filter(is).map(crate::host::PciDevice::address).collect();
+            if there.is_empty() {
                 return Verdict::never(format!(
                     "no device of this node is {vendor:04x}:{device:04x}: the entry offers nothing"
                 ));
-            };
-            let key = Key::Address(one.address());
-            if let Some(wish) = self.draft.wishes.iter_mut().find(|wish| wish.key == key) {
-                wish.name = Some(name);
-                return Verdict::now(format!("the resource at {} keeps the name{external}", one.address()));
+            }
+            for wish in &mut self.draft.wishes {
+                if let Key::Address(address) = wish.key
+                    && there.contains(&address)
+                {
+                    wish.name = Some(name);
+                    return Verdict::now(format!("the resource at {address} keeps the name{external}"));
+                }
             }
         }
         let by_address = self.draft.wishes.iter().find_map(|wish| match wish.key {

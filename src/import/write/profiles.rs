@@ -8,7 +8,7 @@ use crate::base::shown;
 use crate::config::node::{Kind, Resource};
 use crate::config::{API_VERSION, KIND, Problems, ProfileArgument, ProfileText, Profiles, Request, resolve};
 use crate::import::draft::{Drafted, profile_name};
-use crate::import::judge::known::{Role, role};
+use crate::import::judge::known::{Role, Roles};
 
 use super::Named;
 use super::flow::flow;
@@ -19,7 +19,7 @@ pub(super) fn texts(drafted: &Drafted, name: &str) -> Result<Vec<Named>, Problem
     let of_kind = |kind: Kind| drafted.resources.iter().any(|(resource, _)| resource.target.kind() == kind);
     let mut out = Vec::new();
     let displays: Vec<&Resource> =
-        drafted.resources.iter().map(|(resource, _)| resource).filter(|one| is_display(one)).collect();
+        drafted.resources.iter().map(|(resource, _)| resource).filter(|one| is_display(one, &drafted.roles)).collect();
     let share = if facts.no_share_pages { "  memory: {nosharepages: on}\n" } else { "" };
     if !displays.is_empty() {
         out.push((profile_name(name, "gpu"), gpu(&displays, share)));
@@ -59,9 +59,9 @@ fn ids(resource: &Resource) -> Option<(u16, u16)> {
     Some((resource.selector.vendor?.0, resource.selector.device?.0))
 }
 
-fn is_display(resource: &Resource) -> bool {
+fn is_display(resource: &Resource, roles: &Roles) -> bool {
     resource.target.kind() == Kind::Pci
-        && ids(resource).is_some_and(|(vendor, device)| role(vendor, device) == Role::Display)
+        && ids(resource).is_some_and(|(vendor, device)| roles.role(vendor, device) == Role::Display)
 }
 
 fn gpu(displays: &[&Resource], share: &str) -> String {
@@ -94,7 +94,7 @@ fn dpdk(drafted: &Drafted) -> String {
     let mut denied: Vec<String> = facts.denied.iter().cloned().collect();
     for (vendor, device) in &facts.vf_ids {
         // The module of whole NICs, too, is not to be denied.
-        if let Role::Virtual(module @ ("iavf" | "ixgbevf" | "igbvf")) = role(*vendor, *device)
+        if let Role::Virtual(module @ ("iavf" | "ixgbevf" | "igbvf")) = drafted.roles.role(*vendor, *device)
             && !denied.iter().any(|known| known == module)
         {
             denied.push(module.to_owned());
