@@ -72,6 +72,10 @@ fn a_vgpu_desktop_from_its_old_files_and_back() {
     assert_eq!(vm.link(&format!("{device}/driver")).as_deref(), Some("vt_vgpu"));
     let qemu = launcher.qemu("desktop");
     vm.run(&format!("ls -l /proc/{qemu}/fd | grep -q /dev/vfio/{group}$")).ok();
+    // Nobody takes it away from under the VM.
+    let refused = vm.run(&format!("virt-tailor node release --device {uuid}"));
+    assert!(refused.code != 0 && refused.stderr.contains(&format!("is open in process {qemu}")), "{refused:?}");
+    assert_eq!(vm.link(&format!("{device}/driver")).as_deref(), Some("vt_vgpu"));
     // The card stays with the host's driver, and the other one is not touched.
     assert_eq!((looks(&vm, &shared), looks(&vm, &whole)), (as_it_was.0.clone(), as_it_was.1.clone()));
 
