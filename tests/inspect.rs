@@ -108,6 +108,27 @@ fn captured_hosts_have_a_report() {
 }
 
 #[test]
+fn what_nothing_resets_is_named_if_it_may_go() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/inspect/server");
+    let text = fs::read_to_string(golden.join("host.txt")).unwrap();
+    let (before, device) = text.split_once("[sys/devices/pci0000:00/0000:00:14.0]\n").unwrap();
+    let device = device.replacen("reset =\nreset_method = flr bus\n", "", 1);
+    let tree = host_tree::unpack_text(&format!("{before}[sys/devices/pci0000:00/0000:00:14.0]\n{device}"));
+    overlay(&golden.join("files"), tree.path());
+    let words = |more: &[&str]| inspect(tree.path(), more).split_whitespace().collect::<Vec<_>>().join(" ");
+    // The only keyboard hangs on it: it stays, and then nobody minds.
+    assert!(!words(&[]).contains("knows no reset"), "{}", words(&[]));
+    let config = tree.path().join("node.yaml");
+    let acknowledged = "apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {name: n}\nspec:\n  resources:\n  - {name: example.com/usb, nodes: [n], selector: {address: '0000:00:14.0'}}\n  guards:\n    acknowledge:\n    - {address: '0000:00:14.0', risk: lastKeyboard, reason: it has a network, nodes: [n]}\n";
+    fs::write(&config, acknowledged).unwrap();
+    let page = words(&["--config", config.to_str().unwrap(), "--node-name", "n"]);
+    assert!(
+        page.contains("the kernel knows no reset of 0000:00:14.0: what one VM leaves in it the next one finds"),
+        "{page}"
+    );
+}
+
+#[test]
 fn this_machine() {
     let root = Root::new("/");
     let iommu = Iommu::read(&root, &Groups::read(&root).unwrap()).unwrap();

@@ -124,6 +124,13 @@ impl Pci {
         Ok(super::sysfs::read_one(root.folder(), address)?.and_then(|function| device(root, function)))
     }
 
+    /// Whether the function at an address answers: see [`PciDevice::answers`].
+    pub fn answers(root: &Root, address: PciAddress) -> Option<bool> {
+        let at = |name: &str| format!("sys/bus/pci/devices/{address}/{name}");
+        let power = Power { state: attribute::text(root, &at("power_state")), ..Power::default() };
+        answers(root, &at("config"), &power)
+    }
+
     /// What the domain side needs of it.
     pub fn facts(&self) -> HostFacts {
         HostFacts { pci: self.functions.iter().map(|(address, device)| (*address, device.function.clone())).collect() }

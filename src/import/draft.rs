@@ -134,13 +134,13 @@ impl Draft {
         // Functions that are made by a resource at the end, once somebody has filled it in.
         let made_at_the_end = out.unplaced.iter().flatten().any(|line| line.trim() == "kind: sriov");
         for wish in self.wishes {
-            let is_virtual = wish.is_virtual(&self.roles);
+            let (is_virtual, prepares) = (wish.is_virtual(&self.roles), !wish.steps.is_empty());
             let mut made = resource(wish, &companions, &mut names, node, &self.roles);
             if let Some((_, remarks)) = made.as_mut().filter(|_| is_virtual && made_at_the_end) {
-                remarks.push(
-                    "Take this one out if the one of kind sriov at the end makes these functions: no function has two resources."
-                        .to_owned(),
-                );
+                let prepare = if prepares { "; its prepare steps go to that one" } else { "" };
+                remarks.push(format!(
+                    "Take this one out if the one of kind sriov at the end makes these functions: no function has two resources{prepare}."
+                ));
             }
             out.resources.extend(made);
         }

@@ -216,6 +216,7 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
     for (who, end) in ends {
         for stage in 0..5 {
             let uid = format!("dddddddd-0000-4000-8000-0000000000{}{stage}", who.len());
+            let next = uid.replace("dddddddd", "eeeeeeee");
             println!("the {who} ends at stage {stage}");
             // In turns: that a pod has gone is believed when kubelet has said so twice, ten seconds apart, and meanwhile the next one comes.
             let which = stage % 2;
@@ -243,11 +244,24 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
                 end();
                 node.offered(resource, 1);
                 assert_eq!(vm.driver(bdf).as_deref(), Some("vfio-pci"), "in use");
+                // Force-deleted, and its QEMU is still there when the next one has been given the device.
+                node.remove(&uid);
+                node.pod(&next, "default", "virt-launcher-next-x");
+                node.allocate(&next, resource, 1);
+                let refused = node.try_kubelet(&format!("prestart {next} compute")).unwrap_err();
+                assert!(refused.contains("virt-tailor: "), "{refused}");
+                assert!(refused.contains(&format!("process {}", holder.pid())), "{refused}");
             }
             vm.run(&format!("kill -9 {}", holder.pid())).ok();
             holder.wait(30);
-            // Force-deleted: no stop signal of any kind.
-            node.remove(&uid);
+            if stage == 3 {
+                node.prestart(&next);
+                assert_eq!(vm.driver(bdf).as_deref(), Some("vfio-pci"), "from one VM to the other");
+                node.remove(&next);
+            } else {
+                // No stop signal of any kind.
+                node.remove(&uid);
+            }
             if stage == 4 {
                 end();
             }

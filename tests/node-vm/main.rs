@@ -16,7 +16,7 @@
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
-//! | [`scenarios`], [`scenarios_vgpu_dpdk`] | the published procedures, from `import` of the old files to a started VM and back |
+//! | [`scenarios`] | the published procedures, from `import` of the old files to a started VM and back |
 //! | [`guards`] | scenarios: what is not taken from a node |
 //! | [`inspect`] | scenarios: what `node inspect` says of such machines |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
@@ -57,7 +57,6 @@ mod modules;
 mod pages;
 mod qmp;
 mod scenarios;
-mod scenarios_vgpu_dpdk;
 mod services;
 mod shares;
 mod smoke;

@@ -3,9 +3,11 @@
 //! `import` reads `examples/<scenario>/before` in the machine, with only those addresses, ids and names of modules changed that differ
 //! there; the NodeConfig that comes out is the agent's, the profiles are where the sidecar finds them.
 
+mod dpdk_worker;
 mod gpu_workstation;
 mod low_latency_nic;
 mod pci_passthrough;
+mod vgpu_desktop;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,17 +38,19 @@ fn example(scenario: &str, file: &str) -> PathBuf {
 
 /// Runs `import` on the node, each text of `here` in place of the one that the example has.
 fn import(vm: &Vm, scenario: &str, here: &[(&str, &str)]) -> Imported {
-    let share = vm.share().join("before");
-    fs::create_dir(&share).unwrap();
+    let from = example(scenario, "before");
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(example(scenario, "before")).unwrap() {
-        let path = entry.unwrap().path();
-        let mut text = fs::read_to_string(&path).unwrap();
-        for (there, here) in here.iter().filter(|(there, _)| fs::read_to_string(&path).unwrap().contains(there)) {
-            found.insert(*there);
-            text = text.replace(there, here);
+    for file in files(&from) {
+        let mut text = fs::read_to_string(&file).unwrap();
+        for (there, here) in here {
+            if text.contains(there) {
+                found.insert(*there);
+                text = text.replace(there, here);
+            }
         }
-        fs::write(share.join(path.file_name().unwrap()), text).unwrap();
+        let to = vm.share().join("before").join(file.strip_prefix(&from).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, text).unwrap();
     }
     assert_eq!(found, here.iter().map(|(there, _)| *there).collect(), "the example has changed");
     vm.run(&format!(
@@ -57,10 +61,13 @@ fn import(vm: &Vm, scenario: &str, here: &[(&str, &str)]) -> Imported {
     ))
     .ok();
     let read = |name: &str| vm.read(&format!("/root/imported/{name}")).unwrap();
-    let imported = Imported { node_config: read("node-config.yaml"), report: read("report.txt") };
-    // On the node itself nothing is left to fill in; the name of that word in the first lines is another matter.
-    assert!(!imported.node_config.contains("[fill-in]"), "{}", imported.node_config);
-    imported
+    Imported { node_config: read("node-config.yaml"), report: read("report.txt") }
+}
+
+/// The files of a folder and those below it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// What a hook is told of a VM: the profiles that it asks for, its GPUs and its other devices, by name and resource.
@@ -74,6 +81,12 @@ fn vmi(name: &str, profiles: &str, gpus: &[(&str, &str)], others: &[(&str, &str)
         "spec": { "domain": { "devices": { "gpus": devices(gpus), "hostDevices": devices(others) } } },
         "status": { "nodeName": "box" },
     })
+}
+
+/// The same VMI with settings of the VM's own besides.
+fn with_settings(mut vmi: Value, settings: &str) -> Value {
+    vmi["metadata"]["annotations"]["virt-tailor.io/domain"] = settings.into();
+    vmi
 }
 
 /// The domain as the sidecar hands it on, which KubeVirt asks again while the agent works.
@@ -90,7 +103,11 @@ fn fitted(node: &Node<'_>, sidecar: &Sidecar<'_>, vmi: &Value, xml: &str) -> Str
 
 /// A function's files go to the VM's user: virt-handler does this before it starts a domain.
 fn hand_over(vm: &Vm, bdf: &str) {
-    let group = vm.group(bdf).unwrap();
+    give(vm, &vm.group(bdf).unwrap());
+}
+
+/// The same with the device of a group.
+fn give(vm: &Vm, group: &str) {
     vm.run(&format!("chown 107:107 /dev/vfio/{group} && chmod 666 /dev/vfio/vfio")).ok();
 }
 

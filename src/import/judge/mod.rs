@@ -261,7 +261,7 @@ impl Judge<'_> {
             }
         }
         Ok(Verdict::now(format!(
-            "a resource of kind mdev makes one of type {type_name} on {parent} for a VM, and takes it away after it"
+            "a resource of kind mdev makes them of type {type_name} on {parent} when it is offered, gives a VM one, and takes them away when it is offered no longer"
         )))
     }
 

@@ -47,9 +47,9 @@ impl Judge<'_> {
                 let parent = function(path).ok_or("which function it is on is only known when it runs")?;
                 self.mdev(parent, kind, from)
             }
-            (["sys", "bus", "mdev", ..], "remove") => {
-                Ok(Verdict::now("mediated devices are taken away when their VM has gone"))
-            }
+            (["sys", "bus", "mdev", ..], "remove") => Ok(Verdict::now(
+                "mediated devices are taken away when they are no longer offered: node release, or a configuration without their resource",
+            )),
             (_, "current_vgpu_type") => self.vgpu(path, value, from),
             (_, "nr_hugepages") => self.nr_hugepages(path, value),
             (_, "control") if path.contains("/power/") => Ok(self.power(path, value, from)),

@@ -301,7 +301,7 @@ fn mdevctl(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>)
             reading.found(
                 place,
                 said,
-                Action::Told(Verdict::now("mediated devices are taken away when their VM has gone")),
+                Action::Told(Verdict::now("mediated devices are taken away when they are no longer offered: node release, or a configuration without their resource")),
             );
         }
         (Some(&"list" | &"types"), ..) => reading.idle += 1,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sysfs::{function, write, write_function};
 use crate::base::PciAddress;
-use crate::host::Root;
+use crate::host::{Pci, Root};
 use crate::prep::action::Action;
 use crate::prep::kind::{Effect, Kind, Reached};
 use crate::prep::trouble::Trouble;
@@ -42,6 +42,9 @@ pub struct BindState {
     /// The IOMMU group, whose device node has to be there once a VFIO driver is bound. One that VFIO makes up where there is no IOMMU is
     /// none.
     pub group: Option<u32>,
+    /// Whether its config space reads as all ones: it fell off the bus, and the driver that has it cannot do anything with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
 }
 
 impl Kind for Bind {
@@ -65,6 +68,7 @@ impl Kind for Bind {
             driver: root.link_name(function(self.address, "driver"))?,
             driver_override: root.text(function(self.address, "driver_override"))?.filter(set),
             group: if made_up { None } else { group },
+            silent: Pci::answers(root, self.address) == Some(false),
         })
     }
 
@@ -89,11 +93,21 @@ impl Kind for Bind {
 
     fn undone(&self, original: &BindState, _wanted: &BindState, now: &BindState) -> BindState {
         // What has been unplugged took its driver and its override along.
-        if now.present { BindState { group: now.group, ..original.clone() } } else { now.clone() }
+        if now.present {
+            // That it has gone silent cannot be undone.
+            BindState { group: now.group, silent: now.silent, ..original.clone() }
+        } else {
+            now.clone()
+        }
     }
 
     fn reached(&self, goal: &BindState, now: &BindState) -> Reached {
         match (goal, now) {
+            // Nothing refuses a device that has gone silent, before QEMU does.
+            (goal, now) if now.silent && !goal.silent && is_vfio(&goal.driver) => Reached::No(format!(
+                "{} no longer answers (its config space reads ffff): it fell off the bus",
+                self.address
+            )),
             (goal, now)
                 if goal.present == now.present
                     && (&goal.driver, &goal.driver_override) == (&now.driver, &now.driver_override) =>
@@ -174,10 +188,14 @@ impl Bind {
 
     /// Waits for the group's device node, where the driver is one of VFIO's.
     fn await_node(&self, to: &BindState) -> Option<Action> {
-        let vfio = to.driver.as_deref().is_some_and(|driver| driver.contains("vfio"));
-        let group = to.group.filter(|_| vfio)?;
+        let group = to.group.filter(|_| is_vfio(&to.driver))?;
         Some(Action::Await { path: format!("dev/vfio/{group}").into(), present: true, millis: NODE_MILLIS })
     }
+}
+
+/// Whether a driver is one of VFIO's.
+fn is_vfio(driver: &Option<String>) -> bool {
+    driver.as_deref().is_some_and(|driver| driver.contains("vfio"))
 }
 
 /// A driver's name, or that there is none.
@@ -195,6 +213,7 @@ mod tests {
             driver: driver.map(str::to_owned),
             driver_override: driver_override.map(str::to_owned),
             group: Some(7),
+            silent: false,
         }
     }
 
@@ -263,8 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn what_has_gone_silent_is_not_handed_over_and_may_go_back() {
+        let (original, silent) =
+            (state(Some("igb"), None), BindState { silent: true, ..state(Some("vfio-pci"), Some("vfio-pci")) });
+        let wanted = bind().wanted(&original).unwrap();
+        assert_eq!(
+            bind().reached(&wanted, &silent),
+            Reached::No("0000:3b:00.0 no longer answers (its config space reads ffff): it fell off the bus".to_owned())
+        );
+        let back = BindState { silent: true, ..original.clone() };
+        assert_eq!(bind().reached(&original, &back), Reached::Yes);
+        // Nor does it keep its owner for ever if VFIO had it before.
+        let original = state(Some("vfio-pci"), None);
+        let now = BindState { silent: true, ..original.clone() };
+        assert_eq!(bind().reached(&bind().undone(&original, &original, &now), &now), Reached::Yes);
+    }
+
+    #[test]
     fn what_is_not_there_is_refused() {
-        let absent = BindState { present: false, driver: None, driver_override: None, group: None };
+        let absent = BindState { present: false, driver: None, driver_override: None, group: None, silent: false };
         assert_eq!(bind().wanted(&absent).unwrap_err().message, "there is no PCI function 0000:3b:00.0 on this node");
     }
 }

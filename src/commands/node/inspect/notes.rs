@@ -1,11 +1,11 @@
 //! What a person should know besides.
 
-use crate::host::Lockdown;
 use crate::host::nics::Source;
+use crate::host::{Lockdown, ResetReach, reset_reach};
 
 use super::facts::Facts;
 use super::overrides::Override;
-use super::report::Device;
+use super::report::{Device, Verdict};
 use super::words::{count, names};
 
 /// The notes on a node, a line each.
@@ -78,6 +78,21 @@ pub(super) fn of(facts: &Facts, units: &[Device]) -> Vec<String> {
             count(dead.len(), "device"),
             if dead.len() == 1 { "does" } else { "do" },
             names(&dead, 8)
+        ));
+    }
+    // Those that stay are nobody's trouble.
+    let unreset: Vec<String> = units
+        .iter()
+        .filter(|device| device.verdict != Verdict::Stays)
+        .filter_map(|device| machine.pci.get(device.unit.primary))
+        .filter(|device| reset_reach(device) == ResetReach::Nothing)
+        .map(|device| device.address().to_string())
+        .collect();
+    if !unreset.is_empty() {
+        notes.push(format!(
+            "the kernel knows no reset of {}: what one VM leaves in {} the next one finds, and it may not start until the node does",
+            names(&unreset, 8),
+            if unreset.len() == 1 { "it" } else { "them" }
         ));
     }
     notes

@@ -114,7 +114,7 @@ mod tests {
                 return Err(HandError::Stuck { what: "look".to_owned(), seconds: 5, process });
             }
             let driver_override = address.ends_with(".2").then(|| "vfio-pci".to_owned());
-            Ok(StepState::Bind(BindState { present: true, driver: None, driver_override, group: None }))
+            Ok(StepState::Bind(BindState { present: true, driver: None, driver_override, group: None, silent: false }))
         }
 
         fn act(&mut self, action: &Action) -> Result<(), HandError> {
