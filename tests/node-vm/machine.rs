@@ -74,7 +74,7 @@ impl Default for Machine {
     fn default() -> Self {
         Self {
             memory_mib: 1024,
-            cpus: 1,
+            cpus: 2,
             numa: 1,
             iommu: Iommu::Intel,
             firmware: Firmware::Bios,
@@ -94,8 +94,7 @@ impl Machine {
         self
     }
 
-    /// CPUs, dealt out to the NUMA nodes in turn. The default is one: two machines run at once, on two CPUs in CI, and an emulated CPU that
-    /// waits for another costs a third more.
+    /// CPUs, dealt out to the NUMA nodes in turn. The default is 2.
     pub(crate) fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
         self

@@ -1,7 +1,7 @@
 //! A running machine: commands in it, its sysfs, its monitor, its console.
 //!
 //! ```ignore
-//! let vm = Vm::builder()                               // 1 GiB, 1 CPU, Intel's IOMMU on, busybox as PID 1
+//! let vm = Vm::builder()                               // 1 GiB, 2 CPUs, Intel's IOMMU on, busybox as PID 1
 //!     .with(Device::igb("nic"))                        // behind a root port of its own
 //!     .with(Device::nvme("disk", Disk::Empty(64)))
 //!     .with(Device::root_port("card").no_acs())
