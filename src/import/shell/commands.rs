@@ -12,12 +12,24 @@ use super::run::{Known, script};
 const IDLE: &[&str] = &[
     ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
     "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
-    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "find", "udevadm", "sync", "readlink", "chmod",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod",
 ];
+
+/// What writes a text to a file.
+const WRITERS: [&str; 4] = ["echo", "printf", "tee", "cat"];
+
+/// With these `find` does more than to say what there is (find(1)).
+const FIND_ACTS: [&str; 5] = ["-exec", "-execdir", "-ok", "-okdir", "-delete"];
 
 /// Files that the node keeps of a boot: what is written elsewhere prepares nothing.
 fn is_kernel(path: &str) -> bool {
     path.starts_with("/sys/") || path.starts_with("/proc/")
+}
+
+/// Whether it is known below which folder of the root the path is, whatever stands behind that.
+fn is_elsewhere(path: &str) -> bool {
+    let folder = path.strip_prefix('/').and_then(|path| path.split('/').next());
+    folder.is_some_and(|folder| !folder.is_empty() && !folder.contains('…'))
 }
 
 /// A line of a unit: `ExecStart=` and its kind, without the key. `undo`: it runs when the unit stops.
@@ -91,6 +103,10 @@ pub(super) fn command(
         );
         return;
     }
+    if to.is_some_and(|to| !is_elsewhere(&to.text)) && WRITERS.contains(&name) {
+        reading.unclear(place, said, "where it writes is only known when it runs: write the whole path");
+        return;
+    }
     let whole = arguments.iter().all(|word| word.whole);
     match name {
         "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
@@ -151,6 +167,8 @@ pub(super) fn command(
             let why = "frequency and power states stay the node's own: virt-tailor has no step for them";
             reading.found(place, said, Action::Told(Verdict::stays(why)));
         }
+        "find" if !texts.iter().any(|text| FIND_ACTS.contains(text)) => reading.idle += 1,
+        "find" => reading.unclear(place, said, "what find does it to is only known when it runs"),
         name if IDLE.contains(&name) => reading.idle += 1,
         _ => {
             let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
