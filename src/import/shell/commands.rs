@@ -38,7 +38,10 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     if line.is_empty() {
         return;
     }
-    let all = commands(line);
+    let all = match commands(line) {
+        Ok(all) => all,
+        Err(unclosed) => return reading.malformed(place, &unclosed.to_string()),
+    };
     let shell = line.split_whitespace().next().is_some_and(|word| is_shell(base(word)) || base(word) == "env");
     // systemd runs no shell: everything is one command with its arguments.
     if !shell && (all.len() > 1 || all.iter().any(|one| one.to.is_some())) {
@@ -49,18 +52,9 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     script_line(place, line, undo, reading);
 }
 
+/// A text that a line runs: its places are that line. A script that it runs has lines of its own.
 fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
-    let mut inner = Vec::new();
-    std::mem::swap(&mut inner, &mut reading.found);
-    script(place, line, &[], undo, reading);
-    std::mem::swap(&mut inner, &mut reading.found);
-    // The line of the unit, not of the text within it; a script that it runs has lines of its own.
-    for mut found in inner {
-        if found.place.same_file(place) {
-            found.place = place.clone();
-        }
-        reading.found.push(found);
-    }
+    script(&place.one_line(), line, &[], undo, reading);
 }
 
 fn base(word: &str) -> &str {

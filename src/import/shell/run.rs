@@ -39,8 +39,11 @@ pub(in crate::import) fn script(
         reading.unclear(place, "a script that calls scripts", "they call each other too deep");
         return;
     }
+    let all = match commands(text) {
+        Ok(all) => all,
+        Err(unclosed) => return reading.malformed(&place.line(unclosed.line), &unclosed.to_string()),
+    };
     reading.depth += 1;
-    let all = commands(text);
     let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
     let mut variables = HashMap::new();
     bind(&mut variables, arguments);
