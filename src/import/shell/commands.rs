@@ -342,6 +342,7 @@ fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<
 /// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
 fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
     const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
+    reading.begin_arguments();
     let mut words = texts.iter();
     let mut seen = false;
     while let Some(word) = words.next() {
