@@ -275,11 +275,18 @@ impl Run<'_> {
             let mut names = next.words.iter().filter_map(plain).skip_while(|name| *name == "sudo");
             names.next() == Some("tee")
         });
-        let to = to.or_else(|| {
-            let file = tee?.words.iter().rev().find(|word| plain(word).is_none_or(|text| !text.starts_with('-')))?;
-            Some(self.file(file, variables))
-        });
-        command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        let mut all: Vec<Option<Known>> = vec![to];
+        if let ([None], Some(tee)) = (&all[..], tee) {
+            let files = tee.words.iter().skip_while(|word| plain(word) != Some("tee")).skip(1);
+            let files = files.filter(|word| plain(word).is_none_or(|text| !text.starts_with('-')));
+            let files: Vec<Option<Known>> = files.map(|word| Some(self.file(word, variables))).collect();
+            if !files.is_empty() {
+                all = files;
+            }
+        }
+        for to in all {
+            command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        }
         1 + usize::from(tee.is_some())
     }
 

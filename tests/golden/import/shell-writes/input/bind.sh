@@ -24,3 +24,4 @@ echo "done" > "/$log"
 lspci > devices.txt
 find /sys/class/vtconsole -name 'vtcon*'
 find /sys/class/vtconsole/ -name bind -exec sh -c 'echo 0 > {}' \;
+echo on | tee -a /sys/bus/pci/devices/0000:01:00.0/power/control /sys/bus/pci/devices/0000:01:00.1/power/control
