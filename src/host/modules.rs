@@ -74,6 +74,12 @@ impl Modules {
     pub fn get(&self, name: &str) -> Option<&Module> {
         self.0.get(&name.replace('-', "_"))
     }
+
+    /// Whether a driver of PCI devices (`xhci_hcd`) is built into the kernel.
+    pub fn has_built_in(&self, driver: &str) -> bool {
+        let driver = format!("pci:{driver}");
+        self.0.values().any(|module| module.is_built_in() && module.drivers.contains(&driver))
+    }
 }
 
 impl Module {

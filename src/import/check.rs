@@ -28,6 +28,13 @@ pub(super) fn check(drafted: &Drafted, node: Node<'_>) -> Vec<String> {
     out
 }
 
+/// The driver that had a device before vfio-pci could: it is built into the kernel, and vfio-pci is not.
+pub(super) fn had_it_first<'m>(machine: &Machine, device: &'m PciDevice) -> Option<&'m str> {
+    let driver = device.function.driver.as_deref()?;
+    let first = machine.modules.has_built_in(driver) && !driver.contains("vfio");
+    (first && !machine.modules.has_built_in("vfio-pci")).then_some(driver)
+}
+
 fn selected<'m>(machine: &'m Machine, resource: &Resource) -> Vec<&'m PciDevice> {
     let selector = &resource.selector;
     let fits = |device: &&PciDevice| {
@@ -46,12 +53,10 @@ fn device(machine: &Machine, resource: &Resource, device: &PciDevice) -> String 
     let mut out = format!("{address} {:04x}:{:04x}", function.vendor, function.device);
     match &function.driver {
         Some(driver) => {
-            let built_in = machine
-                .modules
-                .0
-                .values()
-                .any(|module| module.loaded.is_none() && module.drivers.contains(&format!("pci:{driver}")));
-            let how = if built_in { ", which is built into the kernel: ids= never had it" } else { "" };
+            let how = match had_it_first(machine, device) {
+                Some(_) => ", which is built into the kernel: ids= never had it",
+                None => "",
+            };
             out.push_str(&format!(", driver {driver}{how}"));
         }
         None => out.push_str(", no driver"),

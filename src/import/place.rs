@@ -10,17 +10,22 @@ pub struct Place {
     line: Option<u64>,
     /// The path of the embedded file, as the node has it, and the line in it.
     inside: Option<(Arc<str>, Option<u64>)>,
+    /// Lines of what is in it are told as this one.
+    is_one_line: bool,
 }
 
 impl Place {
     /// A file as a whole.
     pub(super) fn file(label: &str) -> Self {
-        Self { file: label.into(), line: None, inside: None }
+        Self { file: label.into(), line: None, inside: None, is_one_line: false }
     }
 
     /// A line, from 1, of what this place is: of the file, or of the file embedded there.
     pub(super) fn line(&self, line: u64) -> Self {
         let mut place = self.clone();
+        if self.is_one_line {
+            return place;
+        }
         match &mut place.inside {
             Some((_, inside)) => *inside = Some(line),
             None => place.line = Some(line),
@@ -33,10 +38,9 @@ impl Place {
         Self { inside: Some((path.into(), None)), ..self.clone() }
     }
 
-    /// Whether both are in the same file, whatever the line.
-    pub(super) fn same_file(&self, other: &Self) -> bool {
-        let inside = |place: &Self| place.inside.as_ref().map(|(path, _)| path.clone());
-        self.file == other.file && inside(self) == inside(other)
+    /// The same for a text that stands on one line, whatever lines it has in itself.
+    pub(super) fn one_line(&self) -> Self {
+        Self { is_one_line: true, ..self.clone() }
     }
 }
 

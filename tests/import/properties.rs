@@ -88,7 +88,7 @@ proptest! {
             "echo ", "0 ", "> ", "/sys/bus/pci/devices/0000:0a:00.0/driver_override", "vfio-pci", "\n", "'", "\"", "$(", "${A", "}", "for a in b; do ",
             "done", "{ ", "case x in ", "esac", "f() {", "f ", ";", "|", "&&", "options ", "ids=10de:2206,", "=", "==", "[Service]\n", "ExecStart=",
             "hugepages=", "18446744073709551615", "isolcpus=", "9999999", "KERNEL==", "GRUB_CMDLINE_LINUX=", "kind: Module", "spec: ", "- ", "é", "\u{202e}",
-            "/sys/class/net/x/device/sriov_numvfs", "systemctl stop ", "a@.service", "modprobe ", "-d ", "/../", "\\", "#",
+            "/sys/class/net/x/device/sriov_numvfs", "systemctl stop ", "a@.service", "modprobe ", "-d ", "/../", "\\", "#", "cd ", "unbind", "$'",
         ]), 0..40),
     ) {
         hold(&[Input { label: name.to_owned(), bytes: pieces.concat().into_bytes() }]);

@@ -14,6 +14,7 @@ use crate::config::node::{
 
 use super::Node;
 use super::action::{Action, Found, IdsBy, Vfs};
+use super::check;
 use super::draft::{Draft, Key, Shape, add_profile_step};
 use super::verdict::{Item, Verdict};
 use known::{Role, Roles, board_maker};
@@ -91,9 +92,11 @@ impl Judge<'_> {
     fn ids(&mut self, vendor: u16, device: u16, by: IdsBy, from: &str) -> Verdict {
         let new_id = by == IdsBy::NewId;
         let machine = self.node.map(|node| node.machine);
-        let is_there = machine.map(|machine| {
-            machine.pci.functions.values().any(|one| (one.function.vendor, one.function.device) == (vendor, device))
+        let devices = machine.map(|machine| {
+            let all = machine.pci.functions.values();
+            all.filter(|one| (one.function.vendor, one.function.device) == (vendor, device)).collect::<Vec<_>>()
         });
+        let is_there = devices.as_ref().map(|devices| !devices.is_empty());
         let is_subsystem = machine.is_some_and(|machine| {
             machine
                 .pci
@@ -109,6 +112,13 @@ impl Judge<'_> {
                 "{vendor:04x}:{device:04x} is a subsystem id{whose}, and new_id takes vendor and device id: no device has these. The address that was unbound is what the resource selects"
             ));
         }
+        let devices = devices.unwrap_or_default();
+        let is_vfio = devices.iter().any(|one| one.function.driver.as_deref() == Some("vfio-pci"));
+        // One that vfio-pci could have is enough for the ids to have done something.
+        let first = machine.filter(|_| by == IdsBy::Parameter).and_then(|machine| {
+            let drivers = devices.iter().map(|one| check::had_it_first(machine, one)).collect::<Option<Vec<_>>>()?;
+            drivers.first().copied()
+        });
         match self.draft.roles.role(vendor, device) {
             Role::Virtual(_) => {
                 self.draft.domain.vf_ids.insert((vendor, device));
@@ -120,7 +130,14 @@ impl Judge<'_> {
                     "a resource binds single virtual functions for a VM. If these files were for nodes that are VMs themselves: the profile loads vfio-pci in the guest",
                 )
             }
-            Role::Usb if by == IdsBy::Parameter => {
+            role if let Some(driver) = first => {
+                self.draft.wish(Key::Ids(vendor, device), Shape::Pci, from.to_owned());
+                let others = if role == Role::OfCard { ", along with its card," } else { "" };
+                Verdict::never(format!(
+                    "{driver} is built into this node's kernel and has the device before vfio-pci is loaded; a resource now takes it{others} when a VM starts"
+                ))
+            }
+            Role::Usb if by == IdsBy::Parameter && !is_vfio => {
                 self.draft.wish(Key::Ids(vendor, device), Shape::Pci, from.to_owned());
                 Verdict::never(
                     "the driver of USB controllers (xhci_hcd) is commonly built into the kernel and has them before vfio-pci is loaded. A resource now takes one from it when a VM starts: give its address if there are equal ones",

@@ -2,6 +2,7 @@
 
 use crate::import::action::{Action, IdsBy};
 use crate::import::place::Place;
+use crate::import::verdict::Verdict;
 
 use super::{Reading, lines};
 
@@ -39,6 +40,17 @@ pub(super) fn argument(place: &Place, text: &str, reading: &mut Reading<'_>) {
     {
         module_parameter(place, text, (module, parameter, value), reading);
         return;
+    }
+    // Kernel: mm/hugetlb.c, hugepages_setup.
+    match name {
+        "hugepages" if reading.pages_given => {
+            let why = "the kernel takes the first hugepages= behind a size and passes over a second one: give each its hugepagesz=, and import that";
+            reading.found(place, text, Action::Told(Verdict::never(why)));
+            return;
+        }
+        "hugepages" => reading.pages_given = true,
+        "hugepagesz" | "default_hugepagesz" => reading.pages_given = false,
+        _ => {}
     }
     reading.found(place, text, Action::Argument { name: name.to_owned(), value });
 }

@@ -8,11 +8,11 @@ use crate::import::verdict::Verdict;
 
 use super::Reading;
 use super::arguments::{pair, words};
-use super::documents::{at, fields, items, text, texts, told, yes};
+use super::documents::{at, fields, items, map, text, texts, told, yes};
 
 /// PerformanceProfile (performance.openshift.io): CPUs, huge pages, kernel arguments.
 pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>) {
-    let Some(spec) = node.get("spec") else {
+    let Some(spec) = map(node, "spec", place, reading) else {
         reading.malformed(
             &at(node, place),
             "a PerformanceProfile without spec: it has cpu, hugepages and additionalKernelArgs there",
@@ -22,10 +22,13 @@ pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>)
     for (field, place, node) in fields(Some(spec), place) {
         let said = format!("{field}: {}", told(node));
         match field.as_str() {
-            "cpu" => cpus(node, &place, reading),
-            "hugepages" => pages(node, &place, reading),
+            "cpu" | "hugepages" => match map(spec, &field, &place, reading) {
+                Some(node) if field == "cpu" => cpus(node, &place, reading),
+                Some(node) => pages(node, &place, reading),
+                None => {}
+            },
             "additionalKernelArgs" => {
-                for (place, argument) in texts(spec, "additionalKernelArgs", &place) {
+                for (place, argument) in texts(spec, "additionalKernelArgs", &place, reading) {
                     words(&place, &argument, reading);
                 }
             }
@@ -74,7 +77,7 @@ fn pages(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             Action::Told(Verdict::stays(why)),
         );
     }
-    for page in items(node, "pages") {
+    for page in items(node, "pages", place, reading) {
         let place = at(page, place);
         let said = format!("hugepages.pages: {}", told(page));
         let size = text(page, "size").and_then(|size| page_size(&size));
@@ -144,13 +147,15 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
 pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let spec = node.get("spec");
     let configuration = spec.and_then(|spec| spec.get("configuration"));
-    let devices = [spec, configuration].into_iter().flatten().find_map(|node| node.get("permittedHostDevices"));
+    let devices =
+        [spec, configuration].into_iter().flatten().find_map(|node| map(node, "permittedHostDevices", place, reading));
     let Some(devices) = devices else {
         let why = "it permits no host devices: it prepares nothing";
         reading.found(&at(node, place), "without permittedHostDevices", Action::Told(Verdict::aside(why)));
         return;
     };
-    for device in items(devices, "pciHostDevices").iter().chain(items(devices, "pciDevices")) {
+    let listed = ["pciHostDevices", "pciDevices"].map(|field| items(devices, field, place, reading));
+    for device in listed.into_iter().flatten() {
         let place = at(device, place);
         let selector =
             text(device, "pciDeviceSelector").or_else(|| text(device, "pciVendorSelector")).unwrap_or_default();
@@ -165,7 +170,7 @@ pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
                 .malformed(&place, &format!("pciDeviceSelector {selector:?} is not vendor:device, e.g. 10DE:2206")),
         }
     }
-    for device in items(devices, "mediatedDevices") {
+    for device in items(devices, "mediatedDevices", place, reading) {
         let said = told(device);
         let why = "KubeVirt's list of mediated devices stays: set externalResourceProvider: true where a NodeConfig has the resource";
         reading.found(&at(device, place), &said, Action::Told(Verdict::stays(why)));

@@ -17,7 +17,7 @@ pub(super) fn open(node: Node, place: &Place, reading: &mut Reading<'_>) -> Vec<
         return Vec::new();
     }
     if text(&node, "kind").as_deref() == Some("List") {
-        let items = items(&node, "items").to_vec();
+        let items = items(&node, "items", place, reading).to_vec();
         return items.into_iter().flat_map(|item| open(item, place, reading)).collect();
     }
     match text(&node, "kind").as_deref() {
@@ -67,26 +67,66 @@ pub(super) fn text(node: &Node, field: &str) -> Option<String> {
     }
 }
 
+/// The same where only a text can stand: anything else there is malformed.
+pub(super) fn one(node: &Node, field: &str, place: &Place, reading: &mut Reading<'_>) -> Option<String> {
+    if let Some(node) = node.get(field).filter(|node| matches!(node.value, Value::List(_) | Value::Map(_))) {
+        reading.malformed(&at(node, place), &format!("{field} is {}: write a text", node.value.describe()));
+    }
+    text(node, field)
+}
+
+/// Whether nothing is said: `{}`, `[]`, null, or only such within.
+pub(super) fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Scalar(scalar) => scalar.text.is_empty(),
+        Value::List(items) => items.iter().all(is_empty),
+        Value::Map(entries) => entries.iter().all(|(_, node)| is_empty(node)),
+    }
+}
+
 /// Whether a field is `true`.
 pub(super) fn yes(node: &Node, field: &str) -> bool {
     text(node, field).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
 
-/// The items of a list, or nothing.
-pub(super) fn items<'a>(node: &'a Node, field: &str) -> &'a [Node] {
-    match node.get(field).map(|node| &node.value) {
-        Some(Value::List(items)) => items,
-        _ => &[],
+/// The items of a list, or nothing. Anything else that stands there is malformed: no value is dropped.
+pub(super) fn items<'a>(node: &'a Node, field: &str, place: &Place, reading: &mut Reading<'_>) -> &'a [Node] {
+    match node.get(field).map(|node| (node, &node.value)) {
+        None | Some((_, Value::Null)) => &[],
+        Some((_, Value::List(items))) => items,
+        Some((node, other)) => {
+            reading.malformed(&at(node, place), &format!("{field} is {}: write a list", other.describe()));
+            &[]
+        }
     }
 }
 
-/// The texts of a list with their places.
-pub(super) fn texts(node: &Node, field: &str, place: &Place) -> Vec<(Place, String)> {
-    let item = |item: &Node| match &item.value {
-        Value::Scalar(scalar) => Some((at(item, place), scalar.text.clone())),
-        _ => None,
-    };
-    items(node, field).iter().filter_map(item).collect()
+/// The texts of a list with their places. An item that is none is malformed.
+pub(super) fn texts(node: &Node, field: &str, place: &Place, reading: &mut Reading<'_>) -> Vec<(Place, String)> {
+    let mut out = Vec::new();
+    for item in items(node, field, place, reading) {
+        let place = at(item, place);
+        match &item.value {
+            Value::Scalar(scalar) => out.push((place, scalar.text.clone())),
+            other => {
+                let what = format!("an item of {field} is {}: write a text", other.describe());
+                reading.malformed(&place, &what);
+            }
+        }
+    }
+    out
+}
+
+/// A field that is a map, or nothing. Anything else that stands there is malformed.
+pub(super) fn map<'a>(node: &'a Node, field: &str, place: &Place, reading: &mut Reading<'_>) -> Option<&'a Node> {
+    let node = node.get(field).filter(|node| node.value != Value::Null)?;
+    if matches!(node.value, Value::Map(_)) {
+        return Some(node);
+    }
+    let what = format!("{field} is {}: write a map, with its fields below it", node.value.describe());
+    reading.malformed(&at(node, place), &what);
+    None
 }
 
 /// The fields of a map, or nothing: name, place, node.

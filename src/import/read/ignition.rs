@@ -2,30 +2,31 @@
 //!
 //! Sources: coreos.github.io/ignition configuration-v2_2 to v3_5, coreos.github.io/butane config-openshift and config-fcos.
 
-use crate::config::tree::{Node, Value};
+use crate::config::tree::Node;
 use crate::import::action::{Action, Found};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
-use super::documents::{at, fields, items, text, texts, yes};
-use super::unit::Unit;
-use super::{Part, Reading, contents, kind, text_part};
+use super::documents::{at, fields, is_empty, items, map, text, texts};
+use super::{Part, Reading, embedded};
+
+const KERNEL: &str = "another kernel is booted: no device or VM needs it, hard real time may";
+const PACKAGES: &str = "packages of the node's system: what VMs need of them is said by their modules and services";
+const FIPS: &str = "it is about the node's cryptography";
 
 /// A MachineConfig.
 pub(super) fn machine_config(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
-    let Some(spec) = node.get("spec") else {
+    let Some(spec) = map(node, "spec", place, reading) else {
         reading.malformed(&at(node, place), "a MachineConfig without spec: it has config and kernelArguments there");
         return Vec::new();
     };
-    let mut parts = vec![Part::Arguments(texts(spec, "kernelArguments", place))];
+    let mut parts = vec![Part::Arguments(texts(spec, "kernelArguments", place, reading))];
     for (field, place, node) in fields(Some(spec), place) {
         let why = match field.as_str() {
             "config" | "kernelArguments" | "osImageURL" | "baseOSExtensionsContainerImage" => continue,
-            "kernelType" => "another kernel is booted: no device or VM needs it, hard real time may",
-            "extensions" => {
-                "packages of the node's system: what VMs need of them is said by their modules and services"
-            }
-            "fips" => "it is about the node's cryptography",
+            "kernelType" => KERNEL,
+            "extensions" => PACKAGES,
+            "fips" => FIPS,
             _ => {
                 parts.push(told(place, &field, Verdict::unclear("this field of a MachineConfig is not read here")));
                 continue;
@@ -35,30 +36,61 @@ pub(super) fn machine_config(node: &Node, place: &Place, reading: &mut Reading<'
         let verdict = if field == "kernelType" { Verdict::stays(why) } else { Verdict::aside(why) };
         parts.push(told(place, &said, verdict));
     }
-    if let Some(config) = spec.get("config").filter(|config| config.value != Value::Null) {
+    if let Some(config) = map(spec, "config", place, reading) {
         parts.extend(self::config(config, place, reading));
     }
     parts
 }
 
-fn told(place: Place, said: &str, verdict: Verdict) -> Part {
+/// Something that is told and not followed any further.
+pub(super) fn told(place: Place, said: &str, verdict: Verdict) -> Part {
     Part::Found(Found { place, said: said.to_owned(), action: Action::Told(verdict) })
+}
+
+/// The fields that nobody reads: told by their names, so that none is dropped.
+pub(super) fn rest(node: Option<&Node>, place: &Place, within: &str, known: &[&str]) -> Vec<Part> {
+    fields(node, place)
+        .into_iter()
+        .filter(|(field, _, node)| !known.contains(&field.as_str()) && !is_empty(node))
+        .map(|(field, place, _)| {
+            told(place, &format!("{within}{field}"), Verdict::unclear("this field is not read here"))
+        })
+        .collect()
 }
 
 /// Butane: the same with sugar.
 pub(super) fn butane(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
-    if let Some(openshift) = node.get("openshift") {
-        parts.push(Part::Arguments(texts(openshift, "kernel_arguments", place)));
-        if let Some(kernel) = text(openshift, "kernel_type").filter(|kernel| kernel != "default") {
-            let why = "another kernel is booted: no device or VM needs it, hard real time may";
-            parts.push(told(at(openshift, place), &format!("kernel_type: {kernel}"), Verdict::stays(why)));
+    if let Some(openshift) = map(node, "openshift", place, reading) {
+        parts.push(Part::Arguments(texts(openshift, "kernel_arguments", place, reading)));
+        for (field, place, node) in fields(Some(openshift), place) {
+            let verdict = match field.as_str() {
+                "kernel_type" if super::documents::told(node) != "default" => Verdict::stays(KERNEL),
+                "extensions" if !is_empty(node) => Verdict::aside(PACKAGES),
+                "fips" => Verdict::aside(FIPS),
+                _ => continue,
+            };
+            parts.push(told(place, &format!("{field}: {}", super::documents::told(node)), verdict));
         }
+        let known = ["kernel_arguments", "kernel_type", "extensions", "fips"];
+        parts.extend(rest(Some(openshift), place, "openshift.", &known));
     }
-    if let Some(kernel) = node.get("kernel_arguments") {
-        parts.push(Part::Arguments(texts(kernel, "should_exist", place)));
+    let kernel = map(node, "kernel_arguments", place, reading);
+    parts.extend(arguments(kernel, ["should_exist", "should_not_exist"], place, reading));
+    parts.extend(body(node, &["variant", "version", "metadata", "openshift", "kernel_arguments"], place, reading));
+    parts
+}
+
+/// Kernel arguments that are to be there, and such that are not.
+fn arguments(node: Option<&Node>, names: [&str; 2], place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
+    let Some(node) = node else { return Vec::new() };
+    let [there, away] = names;
+    let mut parts = vec![Part::Arguments(texts(node, there, place, reading))];
+    for (place, argument) in texts(node, away, place, reading) {
+        let why = format!("it takes {argument} away again");
+        parts.push(told(place, &format!("{away}: {argument}"), Verdict::aside(why)));
     }
-    parts.extend(body(node, place, reading));
+    parts.extend(rest(Some(node), place, "kernel arguments: ", &names));
     parts
 }
 
@@ -75,111 +107,86 @@ pub(super) fn config(node: &Node, place: &Place, reading: &mut Reading<'_>) -> V
         // A MachineConfig that only adds units has sometimes none.
         None => {}
     }
-    let mut parts = Vec::new();
-    if let Some(kernel) = node.get("kernelArguments") {
-        parts.push(Part::Arguments(texts(kernel, "shouldExist", place)));
-    }
-    parts.extend(body(node, place, reading));
+    let kernel = map(node, "kernelArguments", place, reading);
+    let mut parts = arguments(kernel, ["shouldExist", "shouldNotExist"], place, reading);
+    parts.extend(body(node, &["kernelArguments"], place, reading));
     parts
 }
 
-fn body(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
+/// What Ignition and Butane have alike. `read`: the fields that the caller has seen to.
+fn body(node: &Node, read: &[&str], place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
-    let storage = node.get("storage");
-    for file in storage.map(|storage| items(storage, "files")).unwrap_or_default() {
-        parts.extend(self::file(file, place, reading));
+    if let Some(ignition) = map(node, "ignition", place, reading) {
+        parts.extend(self::ignition(ignition, place));
     }
-    for (field, place, node) in fields(storage, place) {
-        if field != "files" && !super::documents::told(node).is_empty() {
-            let said = format!("storage.{field}");
-            parts.push(told(
-                place,
-                &said,
-                Verdict::aside("disks, folders and links are the node's own: left as they are"),
-            ));
+    if let Some(storage) = map(node, "storage", place, reading) {
+        parts.extend(self::storage(storage, place, reading));
+    }
+    if let Some(systemd) = map(node, "systemd", place, reading) {
+        for unit in items(systemd, "units", place, reading) {
+            parts.extend(embedded::unit(unit, place, reading));
         }
+        parts.extend(rest(Some(systemd), place, "systemd.", &["units"]));
     }
-    for unit in node.get("systemd").map(|systemd| items(systemd, "units")).unwrap_or_default() {
-        parts.extend(self::unit(unit, place, reading));
-    }
-    parts
-}
-
-fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
-    let here = at(node, place);
-    let Some(path) = text(node, "path") else {
-        reading.malformed(&here, "a file without path: say where the node has it");
-        return Vec::new();
-    };
-    let place = here.inside(&path);
-    let mut all: Vec<&Node> = node.get("contents").into_iter().collect();
-    all.extend(items(node, "append"));
-    let mut out = Vec::new();
-    for contents in all {
-        let compression = text(contents, "compression");
-        let content = match (text(contents, "inline"), text(contents, "source"), text(contents, "local")) {
-            (Some(inline), ..) => Ok(inline),
-            (_, Some(source), _) => contents::text(&source, compression.as_deref()),
-            (.., Some(local)) => {
-                let why = format!("it is in the file {local}: import that file, too");
-                out.push(told(place.clone(), &path, Verdict::unclear(why)));
-                continue;
-            }
-            _ => continue,
+    for (field, place, node) in fields(Some(node), place) {
+        let verdict = match field.as_str() {
+            "ignition" | "storage" | "systemd" => continue,
+            field if read.contains(&field) || is_empty(node) => continue,
+            "passwd" => Verdict::aside("users of the node: left as they are"),
+            "boot_device" | "grub" => Verdict::aside("how the node boots: left as it is"),
+            // systemd.link(5), systemd.network(5).
+            "networkd" => Verdict::unclear(
+                "units of systemd-networkd are not read here: where one has a section [SR-IOV], it is about virtual functions",
+            ),
+            _ => Verdict::unclear("this field is not read here"),
         };
-        match content {
-            Ok(content) => out.push(embedded(&place, &path, content, reading)),
-            Err(why) => reading.malformed(&place, &why),
-        }
+        parts.push(told(place, &field, verdict));
     }
-    out
+    parts
 }
 
-/// A file that is embedded; one whose folder says nothing prepares nothing.
-fn embedded(place: &Place, path: &str, content: String, reading: &mut Reading<'_>) -> Part {
-    if kind::of(path, &content) == kind::Kind::Unknown {
-        return told(place.clone(), path, Verdict::unclear("this is no kind of file that is known here"));
-    }
-    text_part(place.clone(), path.to_owned(), content, reading)
-}
-
-fn unit(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
-    let here = at(node, place);
-    let Some(name) = text(node, "name") else {
-        reading.malformed(&here, "a unit without name: write its name with its kind, e.g. x.service");
-        return Vec::new();
-    };
+/// What Ignition is told of itself; the configs it takes in are files of their own.
+fn ignition(node: &Node, place: &Place) -> Vec<Part> {
     let mut parts = Vec::new();
-    let mut add = |place: Place, content: &str, reading: &mut Reading<'_>| match Unit::parse(&name, content) {
-        Ok(unit) => parts.push(Part::Unit { place, unit }),
-        Err((line, why)) => reading.malformed(&place.line(line), &why),
-    };
-    let content = text(node, "contents");
-    if let Some(content) = content.as_deref().filter(|content| !content.trim().is_empty()) {
-        let mut place = here.inside(&name);
-        if node.get("enabled").is_some() && !yes(node, "enabled") {
-            place = here.inside(&format!("{name} (not enabled)"));
+    for (field, place, node) in fields(Some(node), place).into_iter().filter(|(_, _, node)| !is_empty(node)) {
+        match field.as_str() {
+            "version" => {}
+            "config" => {
+                for (field, place, _) in fields(Some(node), &place).into_iter().filter(|(_, _, node)| !is_empty(node)) {
+                    let why = "it takes in another config: import that one, too";
+                    parts.push(told(place, &format!("ignition.config.{field}"), Verdict::unclear(why)));
+                }
+            }
+            "timeouts" | "security" | "proxy" => {
+                let why = "how the node fetches its files: left as it is";
+                parts.push(told(place, &format!("ignition.{field}"), Verdict::aside(why)));
+            }
+            _ => {
+                parts.push(told(place, &format!("ignition.{field}"), Verdict::unclear("this field is not read here")));
+            }
         }
-        add(place, content, reading);
     }
-    for dropin in items(node, "dropins") {
-        let file = text(dropin, "name").unwrap_or_default();
-        let content = text(dropin, "contents").unwrap_or_default();
-        add(at(dropin, place).inside(&format!("{name}.d/{file}")), &content, reading);
+    parts
+}
+
+fn storage(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
+    const OWN: [&str; 6] = ["disks", "raid", "filesystems", "directories", "links", "luks"];
+    let mut parts = Vec::new();
+    for file in items(node, "files", place, reading) {
+        parts.extend(embedded::file(file, place, reading));
     }
-    let verb = if yes(node, "mask") {
-        Some(("mask: true", crate::import::action::ServiceVerb::Mask))
-    } else if node.get("enabled").is_some() && !yes(node, "enabled") && content.is_none() {
-        Some(("enabled: false", crate::import::action::ServiceVerb::Disable))
-    } else {
-        None
-    };
-    if let Some((how, verb)) = verb {
-        let action = Action::Service { unit: name.clone(), verb };
-        parts.push(Part::Found(Found { place: here, said: format!("{name} {how}"), action }));
-    } else if content.is_none() && yes(node, "enabled") {
-        let why = "the service starts at boot, as before";
-        parts.push(told(here, &format!("{name} enabled: true"), Verdict::aside(why)));
+    for tree in items(node, "trees", place, reading) {
+        let folder = super::documents::told(tree.get("local").unwrap_or(tree));
+        let why = format!("it is in the folder {folder}: import that folder, too");
+        parts.push(told(at(tree, place), &format!("storage.trees: {folder}"), Verdict::unclear(why)));
     }
+    for (field, place, node) in fields(Some(node), place) {
+        if OWN.contains(&field.as_str()) && !is_empty(node) {
+            let why = "disks, folders and links are the node's own: left as they are";
+            parts.push(told(place, &format!("storage.{field}"), Verdict::aside(why)));
+        }
+    }
+    let known: Vec<&str> = OWN.into_iter().chain(["files", "trees"]).collect();
+    parts.extend(rest(Some(node), place, "storage.", &known));
     parts
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod cluster;
 mod contents;
 mod documents;
+mod embedded;
 mod ignition;
 mod ini;
 mod kind;
@@ -50,6 +51,8 @@ pub(super) struct Reading<'a> {
     /// How many commands of scripts were followed.
     pub followed: usize,
     scripts: Vec<Script<'a>>,
+    /// Whether a `hugepages=` stood on this command line, and no size behind it yet.
+    pages_given: bool,
 }
 
 /// A script that is embedded, or a file by itself.
@@ -142,6 +145,7 @@ fn text_part(place: Place, path: String, text: String, reading: &mut Reading<'_>
 
 impl Part {
     fn read(self, reading: &mut Reading<'_>) {
+        reading.begin_arguments();
         match self {
             Self::Text { place, path, text } => read_text(&place, &path, &text, reading),
             Self::Document { place, node } => documents::read(&node, &place, reading),
@@ -151,7 +155,7 @@ impl Part {
                     arguments::words(&place, &text, reading);
                 }
             }
-            Self::Found(found) => reading.found.push(found),
+            Self::Found(Found { place, said, action }) => reading.found(&place, &said, action),
             Self::Script(index) => {
                 let script = reading.scripts.get(index).filter(|script| !script.used).cloned();
                 if let Some(script) = script {
@@ -170,6 +174,7 @@ fn read_text(place: &Place, path: &str, text: &str, reading: &mut Reading<'_>) {
         Kind::Grub => arguments::grub(place, text, reading),
         Kind::CommandLine => {
             for (line, text) in lines(text) {
+                reading.begin_arguments();
                 arguments::words(&place.line(line), text, reading);
             }
         }
@@ -230,6 +235,11 @@ impl Reading<'_> {
     /// Something that is not understood.
     pub(super) fn unclear(&mut self, place: &Place, said: &str, why: &str) {
         self.found(place, said, Action::Told(Verdict::unclear(why)));
+    }
+
+    /// What follows is a command line of its own.
+    pub(super) fn begin_arguments(&mut self) {
+        self.pages_given = false;
     }
 
     /// A kernel argument.

@@ -6,7 +6,7 @@ use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
 use super::Reading;
-use super::documents::{at, fields, items, text, texts, told};
+use super::documents::{at, fields, items, map, text, texts, told};
 
 fn hex(text: &str) -> Option<u16> {
     u16::from_str_radix(text.trim_start_matches("0x"), 16).ok()
@@ -15,7 +15,7 @@ fn hex(text: &str) -> Option<u16> {
 /// SriovNetworkNodePolicy (sriovnetwork.openshift.io/v1).
 pub(super) fn sriov(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     let here = at(node, place);
-    let Some(spec) = node.get("spec") else {
+    let Some(spec) = map(node, "spec", place, reading) else {
         reading.malformed(&here, "a SriovNetworkNodePolicy without spec: it has numVfs and nicSelector there");
         return;
     };
@@ -31,8 +31,8 @@ pub(super) fn sriov(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         let why = "functions with a network device of the node are for pods, and the operator goes on making them; VMs need deviceType: vfio-pci";
         reading.found(&place_of("numVfs"), &said, Action::Told(Verdict::stays(why)));
     } else {
-        let selector = spec.get("nicSelector");
-        let listed = |field: &str| selector.map(|node| texts(node, field, place)).unwrap_or_default();
+        let selector = map(spec, "nicSelector", place, reading);
+        let mut listed = |field: &str| selector.map(|node| texts(node, field, place, reading)).unwrap_or_default();
         let vfs = Vfs {
             count,
             addresses: listed("rootDevices").iter().filter_map(|(_, text)| text.parse().ok()).collect(),
@@ -77,12 +77,12 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             .malformed(&here, "a Module without spec.moduleLoader.container.modprobe: the module's name stands there");
         return;
     };
-    let order = texts(modprobe, "modulesLoadingOrder", place);
+    let order = texts(modprobe, "modulesLoadingOrder", place, reading);
     let Some(module) = text(modprobe, "moduleName").or_else(|| order.first().map(|(_, name)| name.clone())) else {
         reading.malformed(&at(modprobe, place), "modprobe without moduleName: which module is loaded");
         return;
     };
-    let parameters = texts(modprobe, "parameters", place);
+    let parameters = texts(modprobe, "parameters", place, reading);
     let parameters =
         parameters.iter().filter_map(|(_, text)| text.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
     let selector = node.get("spec").and_then(|spec| spec.get("selector"));
@@ -98,7 +98,7 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         let why = "the modules it needs come and go with it";
         reading.found(place, &format!("modulesLoadingOrder: {name}"), Action::Told(Verdict::now(why)));
     }
-    let mut removed: Vec<(Place, String)> = texts(container, "inTreeModulesToRemove", place);
+    let mut removed: Vec<(Place, String)> = texts(container, "inTreeModulesToRemove", place, reading);
     removed.extend(
         container
             .get("inTreeModuleToRemove")
@@ -120,7 +120,7 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         let why = "firmware lies below /lib/firmware of the node: put it there with the module's build";
         reading.found(&at(path, place), &format!("firmwarePath: {}", told(path)), Action::Told(Verdict::now(why)));
     }
-    let mappings = items(container, "kernelMappings");
+    let mappings = items(container, "kernelMappings", place, reading);
     for mapping in mappings {
         let why = "the builds for the kernels that nodes have are unpacked into the folder, once; lib/modules/<release> tells them apart";
         reading.found(

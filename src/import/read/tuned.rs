@@ -5,17 +5,17 @@ use crate::import::action::{Action, ServiceVerb};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
-use super::documents::{at, items, text};
+use super::documents::{at, items, map, text};
 use super::ini::entries;
 use super::{Reading, arguments};
 
 /// An object: its profiles.
 pub(super) fn object(node: &Node, place: &Place, reading: &mut Reading<'_>) {
-    let Some(spec) = node.get("spec") else {
+    let Some(spec) = map(node, "spec", place, reading) else {
         reading.malformed(&at(node, place), "a Tuned without spec: it has profile[] and recommend[] there");
         return;
     };
-    for one in items(spec, "profile") {
+    for one in items(spec, "profile", place, reading) {
         let name = text(one, "name").unwrap_or_default();
         let Some(data) = text(one, "data") else {
             reading.malformed(&at(one, place), "a profile without data: the text of its tuned.conf");
@@ -23,7 +23,7 @@ pub(super) fn object(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         };
         profile(&at(one, place).inside(&format!("profile {name}")), &data, reading);
     }
-    reading.idle += items(spec, "recommend").len();
+    reading.idle += items(spec, "recommend", place, reading).len();
 }
 
 /// A profile.

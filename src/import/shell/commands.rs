@@ -12,12 +12,24 @@ use super::run::{Known, script};
 const IDLE: &[&str] = &[
     ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
     "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
-    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "find", "udevadm", "sync", "readlink", "chmod",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod",
 ];
+
+/// What writes a text to a file.
+const WRITERS: [&str; 4] = ["echo", "printf", "tee", "cat"];
+
+/// With these `find` does more than to say what there is (find(1)).
+const FIND_ACTS: [&str; 5] = ["-exec", "-execdir", "-ok", "-okdir", "-delete"];
 
 /// Files that the node keeps of a boot: what is written elsewhere prepares nothing.
 fn is_kernel(path: &str) -> bool {
     path.starts_with("/sys/") || path.starts_with("/proc/")
+}
+
+/// Whether it is known below which folder of the root the path is, whatever stands behind that.
+fn is_elsewhere(path: &str) -> bool {
+    let folder = path.strip_prefix('/').and_then(|path| path.split('/').next());
+    folder.is_some_and(|folder| !folder.is_empty() && !folder.contains('…'))
 }
 
 /// A line of a unit: `ExecStart=` and its kind, without the key. `undo`: it runs when the unit stops.
@@ -26,7 +38,10 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     if line.is_empty() {
         return;
     }
-    let all = commands(line);
+    let all = match commands(line) {
+        Ok(all) => all,
+        Err(unclosed) => return reading.malformed(place, &unclosed.to_string()),
+    };
     let shell = line.split_whitespace().next().is_some_and(|word| is_shell(base(word)) || base(word) == "env");
     // systemd runs no shell: everything is one command with its arguments.
     if !shell && (all.len() > 1 || all.iter().any(|one| one.to.is_some())) {
@@ -37,18 +52,9 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     script_line(place, line, undo, reading);
 }
 
+/// A text that a line runs: its places are that line. A script that it runs has lines of its own.
 fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
-    let mut inner = Vec::new();
-    std::mem::swap(&mut inner, &mut reading.found);
-    script(place, line, &[], undo, reading);
-    std::mem::swap(&mut inner, &mut reading.found);
-    // The line of the unit, not of the text within it; a script that it runs has lines of its own.
-    for mut found in inner {
-        if found.place.same_file(place) {
-            found.place = place.clone();
-        }
-        reading.found.push(found);
-    }
+    script(&place.one_line(), line, &[], undo, reading);
 }
 
 fn base(word: &str) -> &str {
@@ -89,6 +95,10 @@ pub(super) fn command(
             said,
             &format!("it writes {}, which is read at the next boot: import that file too", to.text),
         );
+        return;
+    }
+    if to.is_some_and(|to| !is_elsewhere(&to.text)) && WRITERS.contains(&name) {
+        reading.unclear(place, said, "where it writes is only known when it runs: write the whole path");
         return;
     }
     let whole = arguments.iter().all(|word| word.whole);
@@ -151,6 +161,8 @@ pub(super) fn command(
             let why = "frequency and power states stay the node's own: virt-tailor has no step for them";
             reading.found(place, said, Action::Told(Verdict::stays(why)));
         }
+        "find" if !texts.iter().any(|text| FIND_ACTS.contains(text)) => reading.idle += 1,
+        "find" => reading.unclear(place, said, "what find does it to is only known when it runs"),
         name if IDLE.contains(&name) => reading.idle += 1,
         _ => {
             let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
@@ -330,6 +342,7 @@ fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<
 /// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
 fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
     const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
+    reading.begin_arguments();
     let mut words = texts.iter();
     let mut seen = false;
     while let Some(word) = words.next() {

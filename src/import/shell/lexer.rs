@@ -29,6 +29,18 @@ pub(super) struct Simple {
     pub end: &'static str,
 }
 
+/// How deep `"$(` within `"$(` is followed.
+const MAX_NESTED: usize = 64;
+
+/// What is opened and never closed: nothing behind it can be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is opened here and never closed: close it, what stands behind it cannot be read")]
+pub(super) struct Unclosed {
+    /// Its line, from 1.
+    pub line: u64,
+    what: &'static str,
+}
+
 struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     line: u64,
@@ -40,10 +52,13 @@ struct Lexer<'a> {
     /// Ends of here-documents that follow the line.
     heredocs: Vec<String>,
     heredoc_next: bool,
+    unclosed: Option<Unclosed>,
+    /// How many `$(` are open just now, one within quotes of the other.
+    nested: usize,
 }
 
 /// The simple commands of a script, in order.
-pub(super) fn commands(text: &str) -> Vec<Simple> {
+pub(super) fn commands(text: &str) -> Result<Vec<Simple>, Unclosed> {
     let now = Simple { line: 1, ..Simple::default() };
     let mut lexer = Lexer {
         chars: text.chars().peekable(),
@@ -54,15 +69,26 @@ pub(super) fn commands(text: &str) -> Vec<Simple> {
         redirect: None,
         heredocs: Vec::new(),
         heredoc_next: false,
+        unclosed: None,
+        nested: 0,
     };
     while let Some(c) = lexer.next() {
         lexer.take(c);
     }
     lexer.end("");
-    lexer.out
+    lexer.unclosed.map_or(Ok(lexer.out), Err)
 }
 
 impl Lexer<'_> {
+    /// The next character of what was opened on a line, up to what closes it.
+    fn within(&mut self, close: char, line: u64, what: &'static str) -> Option<char> {
+        let c = self.next();
+        if c.is_none() {
+            self.unclosed.get_or_insert(Unclosed { line, what });
+        }
+        c.filter(|c| *c != close)
+    }
+
     fn next(&mut self) -> Option<char> {
         let c = self.chars.next()?;
         if c == '\n' {
@@ -220,16 +246,33 @@ impl Lexer<'_> {
     }
 
     fn single(&mut self) {
-        let mut text = String::new();
-        while let Some(c) = self.next().filter(|c| *c != '\'') {
+        let (line, mut text) = (self.line, String::new());
+        while let Some(c) = self.within('\'', line, "a ' quote") {
             text.push(c);
         }
         self.push(Piece::Text(text, true));
     }
 
+    /// `$'…'`: a backslash keeps a quote from closing it (bash(1), QUOTING). Other escapes are left as they stand.
+    fn escaped(&mut self) {
+        let (line, mut text) = (self.line, String::new());
+        while let Some(c) = self.within('\'', line, "a $' quote") {
+            match c {
+                '\\' => match self.next() {
+                    Some(c @ ('\'' | '"' | '\\')) => text.push(c),
+                    Some(c) => text.extend(['\\', c]),
+                    None => {}
+                },
+                c => text.push(c),
+            }
+        }
+        self.push(Piece::Text(text, true));
+    }
+
     fn double(&mut self) {
+        let line = self.line;
         self.push(Piece::Text(String::new(), true));
-        while let Some(c) = self.next().filter(|c| *c != '"') {
+        while let Some(c) = self.within('"', line, "a \" quote") {
             match c {
                 '\\' => {
                     let c = self.next().unwrap_or('\\');
@@ -246,30 +289,53 @@ impl Lexer<'_> {
     }
 
     fn backtick(&mut self) {
-        while self.next().is_some_and(|c| c != '`') {}
+        let line = self.line;
+        while let Some(c) = self.within('`', line, "a `") {
+            if c == '\\' {
+                self.next();
+            }
+        }
+        self.push(Piece::Open);
+    }
+
+    /// `$(…)`, the `$` taken: what is in it is only known when it runs, and a bracket in quotes closes nothing. Behind a `<<` quotes are
+    /// text, as they are in most here-documents.
+    fn substitution(&mut self) {
+        let (line, mut depth, mut before, mut quotes) = (self.line, 0_u32, ' ', self.nested < MAX_NESTED);
+        self.nested += 1;
+        let word = self.word.take();
+        while let Some(c) = self.within('\0', line, "$(") {
+            match c {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                '<' if before == '<' => quotes = false,
+                '\\' => drop(self.next()),
+                '\'' if quotes => self.single(),
+                '"' if quotes => self.double(),
+                '#' if quotes && (before.is_whitespace() || "(;".contains(before)) => self.comment(),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            before = c;
+        }
+        self.word = word;
+        self.nested -= 1;
         self.push(Piece::Open);
     }
 
     fn dollar(&mut self, quoted: bool) {
         match self.chars.peek().copied() {
-            Some('(') => {
-                let mut depth = 0_u32;
-                while let Some(c) = self.next() {
-                    match c {
-                        '(' => depth += 1,
-                        ')' => depth -= 1,
-                        _ => {}
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                }
-                self.push(Piece::Open);
+            Some('(') => self.substitution(),
+            Some('\'') if !quoted => {
+                self.next();
+                self.escaped();
             }
             Some('{') => {
+                let (line, mut inner) = (self.line, String::new());
                 self.next();
-                let mut inner = String::new();
-                while let Some(c) = self.next().filter(|c| *c != '}') {
+                while let Some(c) = self.within('}', line, "${") {
                     inner.push(c);
                 }
                 let (name, default) = match inner.split_once(":-").or_else(|| inner.split_once('-')) {
@@ -302,6 +368,7 @@ mod tests {
     fn shown(text: &str) -> Vec<String> {
         let word = |word: &Word| format!("{word:?}");
         commands(text)
+            .unwrap()
             .iter()
             .map(|one| format!("{} {:?} {}", one.line, one.words.iter().map(word).collect::<Vec<_>>(), one.end))
             .collect()
@@ -309,7 +376,7 @@ mod tests {
 
     #[test]
     fn commands_end_where_the_shell_ends_them() {
-        let all = commands("a b; c && d\n# no\ne 'f g' # h\nif x; then y; fi\n");
+        let all = commands("a b; c && d\n# no\ne 'f g' # h\nif x; then y; fi\n").unwrap();
         let said: Vec<(u64, &str)> = all.iter().map(|one| (one.line, one.said.as_str())).collect();
         assert_eq!(said, [(1, "a b"), (1, "c"), (1, "d"), (3, "e 'f g'"), (4, "if x"), (4, "then y"), (4, "fi")]);
         assert_eq!(all[3].words.len(), 2);
@@ -317,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_redirection_is_no_word() {
-        let all = commands("echo 0 2>/dev/null >/sys/x\necho y >&2\ncat <<EOF >f\n a > b\nEOF\nz");
+        let all = commands("echo 0 2>/dev/null >/sys/x\necho y >&2\ncat <<EOF >f\n a > b\nEOF\nz").unwrap();
         assert_eq!(all[0].words.len(), 2);
         assert_eq!(all[0].to, Some(vec![Piece::Text("/sys/x".into(), false)]));
         assert_eq!(all[1].to, None);
@@ -325,9 +392,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_closed_is_told_with_its_line() {
+        for (text, line, what) in [
+            ("a\necho 'b\nc\n", 2, "a ' quote"),
+            ("a \"b $c\nd", 1, "a \" quote"),
+            ("a\n\nb $(c \")\"\n", 3, "$("),
+            ("a\nb ${c\n", 2, "${"),
+            ("a `b\n", 1, "a `"),
+            ("a $'b\\'\n", 1, "a $' quote"),
+            // The inner one is told: it is what is to be closed first.
+            ("a $(b 'c)\n", 1, "a ' quote"),
+        ] {
+            assert_eq!(commands(text).unwrap_err(), Unclosed { line, what }, "{text}");
+        }
+        for text in [
+            "a $'it\\'s' b",
+            "a $(echo \")\") b",
+            "a \"$(b \"c\")\" b",
+            "a $(b # it's\n) b",
+            "a $(b <<E\nit's\nE\n) b",
+            "a $((1 << 2)) b",
+            "a \\' b",
+            "a b # it's\n",
+            "a b <<E\nit's\nE\n",
+            "a `b \\`c\\`` b",
+            "a ${#b} b",
+        ] {
+            let all = commands(text).unwrap();
+            assert_eq!(all.len(), 1, "{text}: {all:?}");
+            assert!(all[0].words.len() >= 2, "{text}: {all:?}");
+        }
+    }
+
+    #[test]
     fn nothing_ends_in_a_loop_or_a_panic() {
         for text in ["'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$", "case", "\r\n#"] {
             let _ = commands(text);
         }
+        let _ = commands(&"\"$(".repeat(1 << 20));
     }
 }

@@ -15,6 +15,9 @@ const MAX_COMMANDS: usize = 20_000;
 /// How many words of one command.
 const MAX_WORDS: usize = 1000;
 
+/// Where the shell keeps the folder it is in; not set here: only known when it runs.
+const FOLDER: &str = "PWD";
+
 /// A word that is known, as far as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
@@ -36,8 +39,11 @@ pub(in crate::import) fn script(
         reading.unclear(place, "a script that calls scripts", "they call each other too deep");
         return;
     }
+    let all = match commands(text) {
+        Ok(all) => all,
+        Err(unclosed) => return reading.malformed(&place.line(unclosed.line), &unclosed.to_string()),
+    };
     reading.depth += 1;
-    let all = commands(text);
     let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
     let mut variables = HashMap::new();
     bind(&mut variables, arguments);
@@ -99,6 +105,29 @@ fn closed(all: &[Simple], from: usize, open: &[&str], close: &str) -> usize {
     all.len()
 }
 
+/// The folder after `cd DIR`; `None`: only known when it runs. `..` takes a name off, without a look at links (POSIX, cd -L).
+fn changed(folder: Option<&String>, words: &[Known]) -> Option<String> {
+    let [cd, to] = words else { return None };
+    if cd.text != "cd" || !to.whole || to.text.starts_with('-') {
+        return None;
+    }
+    joined(folder, &to.text)
+}
+
+/// A path from the folder; `None`: it is relative, and the folder is not known.
+fn joined(folder: Option<&String>, path: &str) -> Option<String> {
+    let from = if path.starts_with('/') { "" } else { folder?.as_str() };
+    let mut names: Vec<&str> = from.split('/').filter(|name| !name.is_empty()).collect();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    Some(format!("/{}", names.join("/")))
+}
+
 impl Run<'_> {
     fn block(&mut self, all: &[Simple], variables: &mut HashMap<String, String>, reading: &mut Reading<'_>) {
         let mut at = 0;
@@ -116,6 +145,10 @@ impl Run<'_> {
                 }
                 _ => at + self.simple(simple, all.get(at + 1), variables, reading),
             };
+            // A subshell may end here, and with it the folder it went to.
+            if simple.end == ")" && self.cases == 0 {
+                variables.remove(FOLDER);
+            }
         }
     }
 
@@ -197,7 +230,7 @@ impl Run<'_> {
         }
         let words = self.assign(words, variables);
         let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
-        let to = simple.to.as_ref().map(|word| self.one(word, variables));
+        let to = simple.to.as_ref().map(|word| self.file(word, variables));
         let place = self.place.line(simple.line);
         let Some(name) = expanded.first().filter(|word| word.whole).map(|word| word.text.clone()) else {
             if expanded.is_empty() {
@@ -224,7 +257,17 @@ impl Run<'_> {
             self.depth += 1;
             self.block(&body, &mut inner, reading);
             self.depth -= 1;
+            match inner.remove(FOLDER) {
+                Some(folder) => variables.insert(FOLDER.to_owned(), folder),
+                None => variables.remove(FOLDER),
+            };
             return 1;
+        }
+        if ["cd", "pushd", "popd"].contains(&name.as_str()) {
+            match changed(variables.get(FOLDER), &expanded) {
+                Some(folder) => variables.insert(FOLDER.to_owned(), folder),
+                None => variables.remove(FOLDER),
+            };
         }
         // `echo x | tee file`: the text goes into the next command.
         let piped = next.filter(|_| simple.end == "|");
@@ -232,11 +275,18 @@ impl Run<'_> {
             let mut names = next.words.iter().filter_map(plain).skip_while(|name| *name == "sudo");
             names.next() == Some("tee")
         });
-        let to = to.or_else(|| {
-            let file = tee?.words.iter().rev().find(|word| plain(word).is_none_or(|text| !text.starts_with('-')))?;
-            Some(self.one(file, variables))
-        });
-        command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        let mut all: Vec<Option<Known>> = vec![to];
+        if let ([None], Some(tee)) = (&all[..], tee) {
+            let files = tee.words.iter().skip_while(|word| plain(word) != Some("tee")).skip(1);
+            let files = files.filter(|word| plain(word).is_none_or(|text| !text.starts_with('-')));
+            let files: Vec<Option<Known>> = files.map(|word| Some(self.file(word, variables))).collect();
+            if !files.is_empty() {
+                all = files;
+            }
+        }
+        for to in all {
+            command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+        }
         1 + usize::from(tee.is_some())
     }
 
@@ -267,6 +317,15 @@ impl Run<'_> {
             words = rest;
         }
         words
+    }
+
+    /// A word as the path of a file: from the folder that the script is in, if that is known.
+    fn file(&self, word: &Word, variables: &HashMap<String, String>) -> Known {
+        let known = self.one(word, variables);
+        match joined(variables.get(FOLDER), &known.text) {
+            Some(text) if known.whole && !known.text.starts_with('/') => Known { text, whole: true },
+            _ => known,
+        }
     }
 
     /// A word as one text.

@@ -1,0 +1,4 @@
+#!/bin/sh
+modprobe vfio-pci
+echo 'it is done
+modprobe -r nouveau
