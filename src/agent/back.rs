@@ -1,6 +1,7 @@
 //! From what was seen to a node that is as it was.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -79,7 +80,9 @@ where
                 continue;
             }
             if let Some(uid) = errand::uid_of_owner(&owner) {
-                desk.pods.entry(uid).or_insert_with(|| errand::PodState::adopted(now));
+                let Entry::Vacant(vacant) = desk.pods.entry(uid) else { continue };
+                let lock = desk.levels.of(vacant.key());
+                vacant.insert(errand::PodState::adopted(now, lock));
             } else if let Some(id) = DeviceId::of_owner(&owner)
                 // What is kept is held without anybody's having it.
                 && self.policy(desk, &id) != Release::Keep
@@ -122,6 +125,9 @@ where
         match outcome {
             Ok(undone) => {
                 desk.again.remove(owner.as_str());
+                if let Some(uid) = errand::uid_of_owner(owner) {
+                    desk.levels.forget(&uid);
+                }
                 for note in undone.notes {
                     tracing::info!(owner = owner.as_str(), note, "noted");
                 }
@@ -160,6 +166,7 @@ where
                 continue;
             }
             desk.pods.remove(&uid);
+            desk.levels.forget(&uid);
             if self.0.engine.ledger().holdings.contains_key(&owner) {
                 self.give_back(desk, owner);
             }

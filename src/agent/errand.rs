@@ -58,9 +58,9 @@ impl Asked {
 }
 
 impl PodState {
-    /// One that was live when this program came.
-    pub(super) fn adopted(now: Moment) -> Self {
-        Self { since: now, asked: None, lock: None, confirmed: false, failed: None }
+    /// One that was live when this program came, with the level that was held for it.
+    pub(super) fn adopted(now: Moment, lock: Option<Memlock>) -> Self {
+        Self { since: now, asked: None, lock, confirmed: false, failed: None }
     }
 }
 
@@ -182,7 +182,8 @@ where
             self.may_lock(&desk, pod)?;
         }
         let since = state.map_or_else(|| self.now(), |state| state.since);
-        let (lock, confirmed, failed) = (None, false, None);
+        // What is held already stays: who asks first after a restart of ours may be one who knows nothing of it.
+        let (lock, confirmed, failed) = (state.and_then(|state| state.lock), false, None);
         let fresh = PodState { since, asked: Some(asked.clone()), lock, confirmed, failed };
         desk.pods.insert(pod.uid.clone(), fresh);
         let (pod, owner) = (pod.clone(), owner.clone());
@@ -221,7 +222,10 @@ where
             match desk.pods.get_mut(&pod.uid) {
                 Some(state) if held => state.failed = Some(reason.clone()),
                 // Nothing is left of it: it may ask again, and for something else.
-                _ => drop(desk.pods.remove(&pod.uid)),
+                _ => {
+                    desk.pods.remove(&pod.uid);
+                    desk.levels.forget(&pod.uid);
+                }
             }
         }
         outcome
@@ -249,9 +253,13 @@ where
         let Some(wanted) = wanted else { return Ok(()) };
         let (level, whole) = capped(wanted, config.limits.memlock.max);
         let held = hold(self.root(), &pod.uid, &vm_processes(self.root(), own), level)?;
-        if let Some(state) = self.desk().pods.get_mut(&pod.uid) {
+        let mut desk = self.desk();
+        if let Some(state) = desk.pods.get_mut(&pod.uid) {
+            // A former one of us may have held more, for one who has not asked again yet.
+            let level = greater(state.lock, Some(level)).unwrap_or(level);
             state.lock = Some(level);
             state.confirmed = whole && held != Held::Nobody;
+            desk.levels.keep(&pod.uid, level);
         }
         Ok(())
     }
@@ -277,6 +285,7 @@ where
         let task = {
             let mut desk = self.desk();
             desk.pods.remove(&pod.uid);
+            desk.levels.forget(&pod.uid);
             let other = desk.tasks.get(owner.as_str()).cloned();
             match other {
                 Some(task) if task.course == Course::Back => Some(task),

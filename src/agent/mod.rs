@@ -11,6 +11,7 @@
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
+//! | `level` | how much a pod's VM may lock, kept on disk |
 //! | `look` | gathering what was seen |
 //! | `refusal`, `status` | what people are told |
 //!
@@ -22,6 +23,7 @@ mod devices;
 mod errand;
 mod id;
 mod inventory;
+mod level;
 mod lock;
 mod look;
 mod moment;
@@ -65,6 +67,7 @@ pub use status::{DeviceStatus, STATUS, Status};
 pub use tenancy::{APART, Answer, LAPSE, Look, PodName, PodUid, Tenancy, Verdict};
 
 use errand::PodState;
+use level::Levels;
 use task::Task;
 
 /// Where the agent is and what time it is there.
@@ -127,6 +130,7 @@ struct Desk {
     offers: BTreeMap<String, watch::Sender<Vec<Offer>>>,
     refusals: Refusals,
     pods: BTreeMap<PodUid, PodState>,
+    levels: Levels,
     /// Why what a resource makes could not be made, by owner.
     unmade: BTreeMap<String, String>,
     /// When an undo that did not go through is tried again, by owner.
@@ -145,6 +149,7 @@ where
     /// The promises cannot be listed. What cannot be read of them is in the list of lines.
     pub fn open(settings: Settings, engine: Engine<H, G>) -> io::Result<(Self, Vec<String>)> {
         let (promises, troubles) = Promises::open(&settings.state)?;
+        let levels = Levels::below(&settings.state);
         let desk = Desk {
             config: Arc::default(),
             inventory: Inventory::default(),
@@ -154,6 +159,7 @@ where
             offers: BTreeMap::new(),
             refusals: Refusals::default(),
             pods: BTreeMap::new(),
+            levels,
             unmade: BTreeMap::new(),
             again: BTreeMap::new(),
         };
@@ -191,10 +197,11 @@ where
             }
         }
         desk.tenancies = tenancies;
-        for owner in holdings.keys() {
-            if let Some(uid) = errand::uid_of_owner(owner) {
-                desk.pods.entry(uid).or_insert_with(|| PodState::adopted(now));
-            }
+        let uids: BTreeSet<PodUid> = holdings.keys().filter_map(errand::uid_of_owner).collect();
+        desk.levels.only(&uids);
+        for uid in uids {
+            let lock = desk.levels.of(&uid);
+            desk.pods.entry(uid).or_insert_with(|| PodState::adopted(now, lock));
         }
         Ok(recovered)
     }

@@ -193,7 +193,10 @@ impl Desk {
                     if confirmed.is_ok() {
                         *self.standing_lock() = Some(errand.clone());
                     }
-                    return confirmed.map_err(|lacking| NotYet::older(node, lacking));
+                    return confirmed.map_err(|lacking| match lacking {
+                        Lacking::Profiles => NotYet::older(node, "confirm the node profiles that the VM names"),
+                        Lacking::Lock => NotYet::unlocked(node),
+                    });
                 }
                 Some(Answered::Refused(reason)) => return Err(NotYet::refused(node, reason)),
                 Some(Answered::Unimplemented(_)) => return Err(NotYet::older(node, "prepare a node for a VM")),
@@ -300,14 +303,23 @@ impl Link {
     }
 }
 
-/// Whether all that was asked is confirmed: an older agent does not see what it does not know. Else what is lacking.
-fn compared(errand: &Errand, profiles: &[String], memlock: Option<Memlock>) -> Result<Confirmed, &'static str> {
+/// What an answer does not confirm of what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lacking {
+    /// A node profile: an older agent does not see what it does not know.
+    Profiles,
+    /// As much locked memory: the same, or the admin allows less.
+    Lock,
+}
+
+/// Whether all that was asked is confirmed. Else what is lacking.
+fn compared(errand: &Errand, profiles: &[String], memlock: Option<Memlock>) -> Result<Confirmed, Lacking> {
     if errand.node_profiles.iter().any(|asked| !profiles.contains(asked)) {
-        return Err("confirm the node profiles that the VM names");
+        return Err(Lacking::Profiles);
     }
     let lock = errand.memlock.is_some_and(|asked| memlock >= Some(asked));
     if errand.lock_is_asked && !lock {
-        return Err("confirm that as much memory may be locked as the VM asks");
+        return Err(Lacking::Lock);
     }
     Ok(Confirmed { lock })
 }

@@ -1,6 +1,6 @@
 //! What pods ask for over their link.
 
-use virt_tailor::agent::{Look, cgroups_of_pods};
+use virt_tailor::agent::{Look, Selection, cgroups_of_pods};
 use virt_tailor::link::{Errands as _, Memlock, Pod, Refusal, Reply, Request};
 
 use crate::rig::{RESOURCES, Rig, TestAgent, UID, settle};
@@ -60,6 +60,69 @@ async fn a_profile_until_the_pod_is_gone() {
     settle(&agent);
     assert_eq!(irq(&rig), "0-7");
     assert!(agent.engine().ledger().is_empty() && !agent.has_anything());
+}
+
+/// A node hook has asked for it and does not ask again; nor does a sidecar that was itself started anew.
+#[tokio::test]
+async fn a_memory_lock_until_the_pod_is_gone() {
+    let locked = format!("{RESOURCES}{}", PROFILES.replace("{irqs: {away: 2-3}}", "{memlock: 6Gi}"));
+    let rig = Rig::new();
+    rig.write("sys/fs/cgroup/cgroup.procs", "");
+    let group = format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs");
+    let start = || {
+        rig.write(&group, "");
+        rig.start_with(rig.hands.clone(), &locked)
+    };
+    let restart = |agent: TestAgent| {
+        settle(&agent);
+        drop(agent);
+        start()
+    };
+    let groups = || cgroups_of_pods(&rig.model.root()).map(|pods| pods.into_keys().collect());
+    let kept = || std::fs::read_dir(rig.state.path().join("locks")).map_or(0, Iterator::count);
+    let agent = start();
+    assert!(!agent.has_locks());
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    assert!(agent.has_locks());
+    // What crashed agents have left of pods that hold nothing.
+    rig.write_state("locks/2f2e3d4c-0a1b-4c5d-8e9f-001122334455", "unlimited");
+    let agent = restart(agent);
+    assert!(agent.has_locks());
+    assert_eq!(kept(), 1);
+    rig.pass(1);
+    agent.look(&Look { cgroups: groups(), ..rig.seen(&[]) });
+    assert!(agent.has_locks());
+
+    // Its end by itself, by its own word, and by a person's.
+    std::fs::remove_dir_all(rig.model.root().path(group.trim_end_matches("/cgroup.procs"))).unwrap();
+    rig.pass(1);
+    agent.look(&Look { cgroups: groups(), ..rig.seen(&[]) });
+    settle(&agent);
+    assert!(!agent.has_locks());
+    assert_eq!(kept(), 0);
+    let agent = restart(agent);
+    assert!(!agent.has_locks());
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    assert_eq!(kept(), 1);
+    assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+    assert_eq!(kept(), 0);
+    assert!(!agent.has_locks());
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    settle(&agent);
+    std::fs::remove_dir_all(rig.model.root().path(group.trim_end_matches("/cgroup.procs"))).unwrap();
+    let taken = agent.release(&Selection::All).await;
+    assert!(taken.iter().all(|one| one.stays.is_none()), "{taken:?}");
+    assert_eq!((taken.len(), kept()), (1, 0));
+
+    // A damaged file is none, and nobody fails for it.
+    rig.write(&group, "");
+    let agent = restart(agent);
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    rig.write_state(&format!("locks/{UID}"), "6G");
+    let agent = restart(agent);
+    assert!(!agent.has_locks());
+    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    assert!(agent.has_locks());
 }
 
 #[tokio::test]

@@ -103,6 +103,11 @@ impl Rig {
         }
     }
 
+    /// A file of the agent's own.
+    pub(crate) fn write_state(&self, path: &str, text: &str) {
+        fs::write(self.state.path().join(path), text).unwrap();
+    }
+
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.model.root().path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -50,12 +50,36 @@ fn the_agent_sees_of_the_node_what_it_must_and_no_more() {
         if let Some(path) = volume["hostPath"]["path"].as_str() {
             assert_eq!(mount["mountPath"], path, "under the same name as on the node");
         }
-        let read_only =
-            ["/lib/modules", "/var/log/pods", "/etc/virt-tailor"].contains(&mount["mountPath"].as_str().unwrap());
+        let read_only = ["/lib/modules", "/var/log/pods", "/etc/virt-tailor", "/var/lib/kubelet/plugins_registry"]
+            .contains(&mount["mountPath"].as_str().unwrap());
         assert_eq!(mount["readOnly"] == true, read_only, "{mount}");
         let pods = mount["mountPath"] == "/var/lib/kubelet/pods";
         assert_eq!(mount["mountPropagation"] == "HostToContainer", pods, "{mount}");
         assert_eq!(mount["subPath"], Value::Null, "a file mounted so is never changed");
+    }
+}
+
+/// Below kubelet's folder, as the sources name it.
+#[test]
+fn what_the_agent_asks_of_kubelet_is_mounted() {
+    let container = container();
+    let mounts: BTreeSet<&str> = container["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["mountPath"].as_str().unwrap())
+        .collect();
+    let folders = [
+        ("src/kubelet/pods.rs", "pods-api/"),
+        ("src/kubelet/pods.rs", "pods/"),
+        ("src/kubelet/pods.rs", "pod-resources/"),
+        ("src/commands/agent/rivals.rs", "plugins_registry"),
+        ("src/commands/agent/life.rs", "device-plugins"),
+    ];
+    for (source, folder) in folders {
+        assert!(text(&example("..").join(source)).contains(&format!("\"{folder}")), "{source} names {folder} no more");
+        let path = format!("/var/lib/kubelet/{}", folder.trim_end_matches('/'));
+        assert!(mounts.contains(path.as_str()), "{path}");
     }
 }
 
@@ -123,15 +147,47 @@ fn what_virtual_machines_may_ask_for_is_what_the_agent_offers() {
     let offered: BTreeSet<String> =
         config.spec.resources.iter().map(|resource| resource.name.as_str().to_owned()).collect();
     let patch = document(&example("cluster/kubevirt.yaml"));
-    let devices = &patch["spec"]["configuration"]["permittedHostDevices"]["pciHostDevices"];
-    let permitted: BTreeSet<String> = devices
-        .as_array()
-        .unwrap()
-        .iter()
+    let devices = &patch["spec"]["configuration"]["permittedHostDevices"];
+    let permitted: BTreeSet<String> = ["pciHostDevices", "mediatedDevices"]
+        .into_iter()
+        .flat_map(|list| devices[list].as_array().unwrap())
         .inspect(|device| assert_eq!(device["externalResourceProvider"], true, "{device}"))
         .map(|device| device["resourceName"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(permitted, offered);
+}
+
+/// virt-handler removes mediated devices of types that are not listed as somebody else's (KubeVirt issues #9037 and #9250), so each type
+/// is listed, as the node's configuration calls it; and it is told to make and remove none at all.
+#[test]
+fn mediated_devices_are_the_agent_s_and_stay() {
+    let patch = document(&example("cluster/kubevirt.yaml"));
+    let kubevirt = &patch["spec"]["configuration"];
+    let listed: BTreeSet<(String, String)> = kubevirt["permittedHostDevices"]["mediatedDevices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|device| {
+            ["resourceName", "mdevNameSelector"].map(|field| device[field].as_str().unwrap().to_owned()).into()
+        })
+        .collect();
+    let config: Value = serde_saphyr::from_str(&node_config()).unwrap();
+    let resources = config["spec"]["resources"].as_array().unwrap();
+    let made: BTreeSet<(String, String)> = resources
+        .iter()
+        .filter(|resource| resource["kind"] == "mdev")
+        .map(|resource| {
+            [&resource["name"], &resource["mdev"]["type"]].map(|one| one.as_str().unwrap().to_owned()).into()
+        })
+        .collect();
+    assert!(!made.is_empty());
+    assert_eq!(listed, made);
+    assert_eq!(kubevirt["mediatedDevicesConfiguration"], serde_json::json!({"enabled": false}));
+    let without_cluster = document(&example("enable-sidecar/kubevirt.yaml"));
+    let devices = &without_cluster["spec"]["configuration"]["permittedHostDevices"]["mediatedDevices"];
+    for device in devices.as_array().unwrap() {
+        assert_eq!(device["externalResourceProvider"], true, "{device}");
+    }
 }
 
 #[test]

@@ -222,8 +222,8 @@ async fn a_lock_that_is_not_confirmed_is_none() {
         (false, Ok(Confirmed { lock: false })),
         (
             true,
-            Err("virt-tailor's agent on the node worker-1 is too old to confirm that as much memory may be locked as the VM asks: update \
-                 the agent"
+            Err("virt-tailor's agent on the node worker-1 does not confirm that as much memory may be locked as the VM asks: \
+                 limits.memlock.max of its NodeConfig allows less, or the agent is too old"
                 .to_owned()),
         ),
     ] {

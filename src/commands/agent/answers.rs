@@ -1,6 +1,7 @@
 //! kubelet's answers as values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::agent::{Answer, DeviceId, Moment, PodName, uids_of};
 use crate::host::Root;
@@ -26,10 +27,54 @@ pub(super) fn answer(list: &[PodDevices], asked: Moment, own: &Own, ours: &BTree
     Answer { asked, counts, pods, uids: uids_of(root, &names) }
 }
 
+/// How long kubelet may take to read its own state after a start before it is said that its answers do not count.
+const UNCOUNTED: Duration = Duration::from_secs(60);
+
+/// Since when kubelet's answers have not counted: a wrong name of our own pod looks like a kubelet that has just started, and for good.
+#[derive(Debug, Default)]
+pub(super) struct Uncounted {
+    since: Option<Moment>,
+    told: bool,
+}
+
+impl Uncounted {
+    /// Takes an answer in; gives the name that was looked for in vain when that is to be said: once, until one counts again.
+    pub(super) fn after(&mut self, answer: &Answer, own: &Own) -> Option<String> {
+        if answer.counts {
+            *self = Self::default();
+            return None;
+        }
+        // That none is known was said at the start.
+        let Own::Pod { namespace, name } = own else { return None };
+        let since = *self.since.get_or_insert(answer.asked);
+        let due = !self.told && answer.asked.since(since) >= UNCOUNTED;
+        self.told |= due;
+        due.then(|| format!("{namespace}/{name}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::testing::Tree;
+
+    #[test]
+    fn a_name_that_is_never_found_is_said_once() {
+        let own = Own::Pod { namespace: "virt-tailor".to_owned(), name: "agent-x".to_owned() };
+        let mut uncounted = Uncounted::default();
+        let mut said = |second: u64, counts, own: &Own| {
+            let answer = Answer { asked: Moment(second * 1000), counts, ..Answer::default() };
+            uncounted.after(&answer, own)
+        };
+        let name = || Some("virt-tailor/agent-x".to_owned());
+        assert_eq!([5, 64].map(|at| said(at, false, &own)), [None, None]);
+        assert_eq!([65, 66, 500].map(|at| said(at, false, &own)), [name(), None, None]);
+        // One that counts, and it begins anew.
+        assert_eq!(said(501, true, &own), None);
+        assert_eq!([510, 569, 570].map(|at| said(at, false, &own)), [None, None, name()]);
+        assert_eq!(said(600, true, &own), None);
+        assert_eq!([610, 700].map(|at| said(at, false, &Own::Unknown)), [None, None]);
+    }
 
     #[test]
     fn it_counts_once_it_names_us() {

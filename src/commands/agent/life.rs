@@ -103,6 +103,7 @@ async fn looks(agent: &LiveAgent, kubelet: PodResources, own: Own, root: &Root, 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown = Status::default();
     let mut silent = false;
+    let mut uncounted = answers::Uncounted::default();
     loop {
         let wanted = tokio::select! {
             _ = ticks.tick() => false,
@@ -115,7 +116,14 @@ async fn looks(agent: &LiveAgent, kubelet: PodResources, own: Own, root: &Root, 
                 Ok(list) => {
                     let ours = agent.resources().borrow().clone();
                     silent = false;
-                    Some(answers::answer(&list, asked, &own, &ours, root))
+                    let answer = answers::answer(&list, asked, &own, &ours, root);
+                    if let Some(pod) = uncounted.after(&answer, &own) {
+                        tracing::warn!(
+                            pod,
+                            "kubelet has not named this agent's own pod for a minute, so nothing is given back: is --own-pod right?"
+                        );
+                    }
+                    Some(answer)
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut silent, true) {

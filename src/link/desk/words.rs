@@ -28,6 +28,8 @@ enum Why {
     Refused(String),
     /// It cannot do this.
     Older(&'static str),
+    /// It does not confirm the memory lock. One that is too old answers as one whose admin allows less.
+    Unlocked,
     /// Its answer means nothing to us.
     Newer,
     /// We have been told to end.
@@ -54,6 +56,10 @@ impl NotYet {
 
     pub(super) fn older(node: Option<String>, lacking: &'static str) -> Self {
         Self { node, why: Why::Older(lacking) }
+    }
+
+    pub(super) fn unlocked(node: Option<String>) -> Self {
+        Self { node, why: Why::Unlocked }
     }
 
     pub(super) fn newer(node: Option<String>) -> Self {
@@ -104,6 +110,11 @@ impl fmt::Display for NotYet {
             Why::Older(lacking) => {
                 write!(f, "virt-tailor's agent on {node} is too old to {lacking}: update the agent")
             }
+            Why::Unlocked => write!(
+                f,
+                "virt-tailor's agent on {node} does not confirm that as much memory may be locked as the VM asks: limits.memlock.max of its \
+                 NodeConfig allows less, or the agent is too old"
+            ),
             Why::Ending => write!(f, "the sidecar was told to end before virt-tailor's agent on {node} had answered"),
             Why::Newer => write!(
                 f,

@@ -130,6 +130,12 @@ impl LiveGuard {
         let resource = config.resource(&request.purpose);
         let unit = Unit::of(site, primary, Allowance { resource, config: &config });
         let mut refusals = unit.refusals.clone();
+        let physical = site.pci.get(primary).and_then(|device| device.physfn);
+        if let Some(pf) = physical.filter(|pf| self.is_managed(*pf)) {
+            refusals.push(format!(
+                "sriov-network-operator manages {pf}: {primary}, a virtual function of it, is not for this program to hand over"
+            ));
+        }
         if resource.is_none() {
             refusals.push(format!("the configuration has no resource {:?} for this node", request.purpose));
         }
@@ -148,22 +154,26 @@ impl LiveGuard {
         let mut refusals = Vec::new();
         for step in &request.steps {
             let Step::MakeVfs(made) = step else { continue };
-            let sriov = site.pci.get(made.pf).and_then(|device| device.sriov.as_ref());
-            if sriov.is_some_and(|sriov| !sriov.vfs.is_empty()) {
-                continue;
-            }
-            refusals.extend(nic::refusals(site, made.pf, allowance));
-            // sriov-network-operator: pkg/consts, SriovConfBasePath and "pci" below it: a file for each physical function it manages. In a
-            // container it is the host's that counts.
-            let managed = ["", "proc/1/root/"].map(|at| format!("{at}etc/sriov-operator/pci/{}", made.pf));
-            if managed.iter().any(|path| self.root.has(path)) {
+            // That its functions are there already says nothing of whose they are: the operator makes them, and makes them anew.
+            if self.is_managed(made.pf) {
                 let pf = made.pf;
                 refusals.push(format!(
                     "sriov-network-operator manages {pf}: its virtual functions are not for this program to make"
                 ));
             }
+            let sriov = site.pci.get(made.pf).and_then(|device| device.sriov.as_ref());
+            if sriov.is_some_and(|sriov| !sriov.vfs.is_empty()) {
+                continue;
+            }
+            refusals.extend(nic::refusals(site, made.pf, allowance));
         }
         refusals
+    }
+
+    /// Whether sriov-network-operator manages a physical function (its pkg/consts, SriovConfBasePath and "pci" below it: a file for each
+    /// that it does). In a container it is the host's folder that counts.
+    fn is_managed(&self, pf: PciAddress) -> bool {
+        ["", "proc/1/root/"].iter().any(|at| self.root.has(format!("{at}etc/sriov-operator/pci/{pf}")))
     }
 
     /// Who holds them, after those had time to end who end because a service of theirs was stopped.

@@ -8,7 +8,7 @@ use crate::prep::guard::LiveGuard;
 use crate::prep::guard::live::said;
 use crate::prep::journal::Request;
 use crate::prep::step::Step;
-use crate::prep::steps::{Bind, PinPower};
+use crate::prep::steps::{Bind, MakeVfs, PinPower};
 
 const AUDIO: &str = "0000:01:00.1";
 const PARENT: &str = "pci0000:00/0000:00:01.0";
@@ -143,6 +143,46 @@ fn a_mediated_device_in_use_counts_for_its_parent() {
         .link("sys/class/vfio/9", "../../devices/virtual/vfio/9")
         .link(&format!("{mdev}/iommu_group"), "../../../../../kernel/iommu_groups/9");
     assert_eq!(guard(&tree, "").before_undo(&request("example.com/device")).unwrap().len(), 1);
+}
+
+/// sriov-network-operator makes the functions and makes them anew: that they are there is how it is on its nodes, and no permission.
+#[test]
+fn what_sriov_network_operator_manages_is_not_ours() {
+    const PF: &str = "0000:02:00.0";
+    let node = || {
+        node()
+            .pci(PARENT, PF, "0x020000", 0)
+            .group(8, PARENT, PF)
+            .file(&format!("sys/devices/{PARENT}/{PF}/sriov_totalvfs"), "8\n")
+            .link(&format!("sys/devices/{PARENT}/{PF}/virtfn0"), &format!("../{DEVICE}"))
+            .link(&format!("sys/devices/{PARENT}/{DEVICE}/physfn"), &format!("../{PF}"))
+    };
+    let step = Step::MakeVfs(MakeVfs { pf: address(PF), count: 1 });
+    let makes = Request { devices: Vec::new(), steps: vec![step.clone()], ..request("example.com/device") };
+    let takes = request("example.com/device");
+    let made = ["sriov-network-operator manages 0000:02:00.0: its virtual functions are not for this program to make"];
+    let taken = [
+        "sriov-network-operator manages 0000:02:00.0: 0000:01:00.0, a virtual function of it, is not for this program to hand over",
+    ];
+    let others = node().file(&format!("etc/sriov-operator/pci/{DEVICE}"), "{}");
+    for (tree, made, taken) in [
+        (others, &[][..], &[][..]),
+        (node().file(&format!("etc/sriov-operator/pci/{PF}"), "{}"), &made[..], &taken[..]),
+        // Of a container it is the host's folder.
+        (
+            node().file(&format!("host/etc/sriov-operator/pci/{PF}"), "{}").link("proc/1/root", "../../host"),
+            &made[..],
+            &taken[..],
+        ),
+    ] {
+        let guard = guard(&tree, "");
+        assert_eq!(guard.before_plan(&makes).unwrap(), made);
+        assert_eq!(guard.before_step(&makes, &step).unwrap(), made);
+        assert_eq!(guard.before_plan(&takes).unwrap(), taken);
+        assert_eq!(guard.before_step(&takes, &bind(DEVICE)).unwrap(), taken);
+        // What was given goes back.
+        assert_eq!(guard.before_undo(&takes).unwrap(), [""; 0]);
+    }
 }
 
 #[test]
