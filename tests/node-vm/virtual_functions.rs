@@ -51,7 +51,7 @@ fn virtual_functions_come_and_go() {
 
     engine.undo("vm-a");
     engine.apply("vm-a", json!([make(3), first, bind(1)])).unwrap();
-    assert_eq!((&*attribute("sriov_numvfs"), &*attribute("sriov_drivers_autoprobe")), ("3", "1"));
+    assert_eq!((&*attribute("sriov_numvfs"), &*attribute("sriov_drivers_autoprobe")), ("3", "0"));
     for index in 0..3 {
         assert_eq!(vm.link(&format!("{device}/virtfn{index}")).as_deref(), Some(&*at(index)));
     }

@@ -1,8 +1,10 @@
 //! Making a PF's virtual functions, and taking them away again.
 //!
 //! From none to the count only: the kernel refuses another count before all are gone (kernel: Documentation/PCI/pci-iov-howto.rst), and
-//! taking all away takes them from everybody. While they are made, `sriov_drivers_autoprobe` is off, so that no driver, and nobody who
-//! waits for new network interfaces, gets hold of what is going to a VM.
+//! taking all away takes them from everybody. From before they are made until they are gone, `sriov_drivers_autoprobe` is off, so that no
+//! driver, and nobody who waits for new network interfaces, gets hold of what is going to a VM. It stays off because udev hears of the
+//! VFs late: a driver that it loads for them probes whatever has none by then. A driver asked for by `driver_override` is not held off
+//! (kernel: drivers/pci/pci-driver.c, `pci_device_can_probe`).
 
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +118,7 @@ impl Kind for MakeVfs {
             (VfsState { driver: Some(driver), .. }, _) if driver.contains("vfio") => refused(format!(
                 "{pf} is bound to {driver}: a function that is given away as a whole has no virtual functions"
             )),
-            (now, _) => Ok(VfsState { count, ..now.clone() }),
+            (now, _) => Ok(VfsState { count, autoprobe: now.autoprobe.map(|_| false), ..now.clone() }),
         }
     }
 
@@ -124,12 +126,14 @@ impl Kind for MakeVfs {
         let set = |name, value: String| write_function(self.pf, name, value);
         let probe = |on: bool| set("sriov_drivers_autoprobe", u8::from(on).to_string());
         let mut moves = Vec::new();
-        let mut autoprobe = from.autoprobe;
-        if attempt == 0 && from.count != to.count && !self.blocked(from, to) {
-            if to.count > 0 && autoprobe == Some(true) {
-                moves.extend(probe(false));
-                autoprobe = Some(false);
-            }
+        if self.blocked(from, to) {
+            return moves;
+        }
+        let turned = to.autoprobe.filter(|_| from.autoprobe != to.autoprobe);
+        if turned == Some(false) {
+            moves.extend(probe(false));
+        }
+        if attempt == 0 && from.count != to.count {
             moves.extend(set("sriov_numvfs", to.count.to_string()));
             // They come in order.
             if let Some(last) = to.count.checked_sub(1) {
@@ -140,8 +144,8 @@ impl Kind for MakeVfs {
             let there = from.functions.iter().filter(|vf| vf.grouped || !to.grouped).count();
             moves.extend((there..to.count as usize).map(|index| self.await_vf(index, "")));
         }
-        if let Some(on) = to.autoprobe.filter(|_| autoprobe != to.autoprobe) {
-            moves.extend(probe(on));
+        if turned == Some(true) {
+            moves.extend(probe(true));
         }
         moves
     }
@@ -171,7 +175,9 @@ impl Kind for MakeVfs {
                 Reached::No(format!("of {} virtual functions of {pf}, {usable} are there{group}", goal.count))
             }
             (goal, now) if goal.autoprobe != now.autoprobe => {
-                Reached::No(format!("sriov_drivers_autoprobe of {pf} is not as it was"))
+                let (is, wanted) = (now.autoprobe, goal.autoprobe);
+                let digit = |on: Option<bool>| on.map_or("not there".to_string(), |on| u8::from(on).to_string());
+                Reached::No(format!("sriov_drivers_autoprobe of {pf} is {} and not {}", digit(is), digit(wanted)))
             }
             _ => Reached::Yes,
         }
