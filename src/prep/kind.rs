@@ -48,6 +48,13 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     /// [`Trouble`]: this cannot be reached from here, and why.
     fn wanted(&self, now: &Self::State) -> Result<Self::State, Trouble>;
 
+    /// For a plan that is only told: the state as it will be once the plan has made the virtual function that this is about. `None` if
+    /// it is about none, or that is there already.
+    fn foreseen(&self, now: &Self::State) -> Option<Self::State> {
+        let _ = now;
+        None
+    }
+
     /// The actions that lead from one state to another, in order. `attempt` counts from 0: when the first movement did not reach its
     /// goal, the engine observes again and asks for the next one (a fallback, a retry after compaction); empty means there is none.
     fn moves(&self, from: &Self::State, to: &Self::State, attempt: u32) -> Vec<Action>;

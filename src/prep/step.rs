@@ -74,6 +74,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// The state once virtual functions are made. See [`Kind::foreseen`]. `None` for a state of another kind as well.
+            pub fn foreseen(&self, now: &StepState) -> Option<StepState> {
+                match (self, now) {
+                    $((Self::$name(step), StepState::$name(now)) => step.foreseen(now).map(StepState::$name),)*
+                    _ => None,
+                }
+            }
+
             /// How to get from one state to another. See [`Kind::moves`].
             ///
             /// # Errors

@@ -44,7 +44,7 @@ fn end(vm: &Vm, job: &Job<'_>) {
 #[ignore = "needs QEMU and a Debian kernel: tests/run"]
 fn huge_pages_are_shared_and_found_in_pieces_of_memory() {
     // Most of the memory is where the kernel keeps nothing of its own: what it cannot move would be a matter of luck.
-    let vm = Vm::builder().memory_mib(2048).cpus(2).numa(2).kernel_arg("movablecore=1280M").boot();
+    let vm = Vm::builder().memory_mib(2048).numa(2).kernel_arg("movablecore=1280M").boot();
     vm.put("fragment", &std::fs::read(fragment()).unwrap());
     vm.run("chmod +x /vt/fragment").ok();
     let engine = Remote::new(&vm);

@@ -41,6 +41,7 @@ pub(super) fn plan(plan: &Plan) -> String {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
                 format!(" (done already for {})", owners.join(", "))
             }
+            How::Later => " (once the virtual functions are there)".to_owned(),
             How::Unknown { why } => format!(" (cannot be told now: {why})"),
         });
         text.push('\n');

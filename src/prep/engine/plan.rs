@@ -50,6 +50,8 @@ pub enum How {
     Change,
     /// It is as it should be.
     Already,
+    /// The actions would be carried out once a step above has made what they are about; what that is like then is foreseen, not seen.
+    Later,
     /// Others have done it, and it would stay until the last of all goes.
     Join {
         /// Who.
@@ -92,7 +94,7 @@ impl Plan {
         }
         let mut hand = hands.hire()?;
         let steps: Vec<PlannedStep> =
-            request.steps.iter().map(|step| planned(ledger, &mut hand, request, step)).collect();
+            request.steps.iter().enumerate().map(|(at, step)| planned(ledger, &mut hand, request, at, step)).collect();
         // What only looks and does not like what it sees stands in the way.
         for (step, planned) in request.steps.iter().zip(&steps) {
             if let (true, How::Unknown { why }) = (step.is_check(), &planned.how) {
@@ -103,7 +105,8 @@ impl Plan {
     }
 }
 
-fn planned(ledger: &Ledger, hand: &mut impl Hand, request: &Request, step: &Step) -> PlannedStep {
+/// `at` is the step's place in the request.
+fn planned(ledger: &Ledger, hand: &mut impl Hand, request: &Request, at: usize, step: &Step) -> PlannedStep {
     let unknown = |now, why: String| PlannedStep {
         what: step.describe(),
         now,
@@ -119,6 +122,15 @@ fn planned(ledger: &Ledger, hand: &mut impl Hand, request: &Request, step: &Step
         Ok(now) => now,
         Err(error) => return unknown(None, error.to_string()),
     };
+    let made = request.steps.iter().take(at).any(|step| matches!(step, Step::MakeVfs(_)));
+    if let Some(later) = step.foreseen(&now).filter(|_| made) {
+        return match step.wanted(&later).and_then(|wanted| Ok((step.moves(&later, &wanted, 0)?, wanted))) {
+            Ok((actions, wanted)) => {
+                PlannedStep { what: step.describe(), now: Some(now), wanted: Some(wanted), actions, how: How::Later }
+            }
+            Err(trouble) => unknown(Some(now), trouble.message),
+        };
+    }
     let effect = step.effect();
     let others = ledger
         .of_effect(&effect)

@@ -84,6 +84,12 @@ impl Kind for Bind {
         Ok(BindState { driver_override: driver.clone(), driver, ..now.clone() })
     }
 
+    fn foreseen(&self, now: &BindState) -> Option<BindState> {
+        // New ones have no driver ([`super::MakeVfs`]). Their group has no number yet, so nothing waits for its node.
+        let new = BindState { present: true, driver: None, driver_override: None, group: None, silent: false };
+        (!now.present).then_some(new)
+    }
+
     fn moves(&self, from: &BindState, to: &BindState, attempt: u32) -> Vec<Action> {
         if !from.present {
             return Vec::new();
@@ -302,5 +308,17 @@ mod tests {
     fn what_is_not_there_is_refused() {
         let absent = BindState { present: false, driver: None, driver_override: None, group: None, silent: false };
         assert_eq!(bind().wanted(&absent).unwrap_err().message, "there is no PCI function 0000:3b:00.0 on this node");
+        // Unless the plan makes it.
+        let new = bind().foreseen(&absent).unwrap();
+        let writes = told(&bind().moves(&new, &bind().wanted(&new).unwrap(), 0));
+        let folder = "/sys/bus/pci/devices/0000:3b:00.0";
+        assert_eq!(
+            writes,
+            [
+                format!("write \"vfio-pci\" to {folder}/driver_override"),
+                "write \"0000:3b:00.0\" to /sys/bus/pci/drivers_probe".to_owned(),
+            ]
+        );
+        assert_eq!(bind().foreseen(&state(None, None)), None);
     }
 }

@@ -72,6 +72,11 @@ impl Kind for SetVf {
         Ok(VfState { attributes: Some(self.set.over(attributes)), ..now.clone() })
     }
 
+    fn foreseen(&self, now: &VfState) -> Option<VfState> {
+        let new = VfState { attributes: Some(VfAttributes::default()), ..now.clone() };
+        now.attributes.is_none().then_some(new)
+    }
+
     fn moves(&self, from: &VfState, to: &VfState, attempt: u32) -> Vec<Action> {
         let mut changes = changes(from, to);
         // One that is refused ends the movement, so each time another one comes first; the last time only refused ones are left.
