@@ -10,7 +10,7 @@ use super::kind::{Effect, Kind, Reached};
 use super::steps::{
     AddHugepages, AllowOvercommit, Bind, CheckDisks, IsolateCpus, LoadModule, MakeMdev, MakeVfs, MoveIrqs, PinPower,
     ReleaseConsoles, ReleaseFramebuffer, SetMemlock, SetParameter, SetResetMethods, SetVf, SetVgpu, StopService,
-    SwapModule, UnloadModule,
+    SwapModule, TakeUnbindLock, UnloadModule,
 };
 use super::trouble::Trouble;
 use crate::host::Root;
@@ -162,6 +162,8 @@ macro_rules! kinds {
 kinds! {
     /// Give a PCI function to another driver.
     Bind,
+    /// Keep clients of the nvidia driver away from a GPU.
+    TakeUnbindLock,
     /// Keep a PCI function awake.
     PinPower,
     /// Make virtual functions of a PF.

@@ -6,7 +6,7 @@ use crate::config::node::{Driver, Resource};
 use crate::prep::guard::{Allowance, Unit};
 use crate::prep::journal::Request;
 use crate::prep::step::Step;
-use crate::prep::steps::{Bind, CheckDisks, PinPower, upstream};
+use crate::prep::steps::{Bind, CheckDisks, PinPower, TakeUnbindLock, upstream};
 
 /// Adds what gives a function away.
 pub(super) fn add(
@@ -61,6 +61,8 @@ pub(super) fn bind(
 ) -> Result<(), String> {
     let chosen = driver::of(compiler, driver, function)?;
     request.steps.extend(chosen.load);
+    // Last before the binding, and first to go when it does not come to one.
+    request.steps.extend(TakeUnbindLock::of(compiler.root, function).map(Step::TakeUnbindLock));
     request.steps.push(Step::Bind(Bind { address: function, driver: chosen.driver }));
     Ok(())
 }
