@@ -30,32 +30,35 @@ fn on_define_domain_writes_the_domain() {
     assert!(err.contains("note: the option --later is not known and is passed over"), "{err}");
 }
 
+/// What a call that is refused says.
+fn refused(name: &str, arguments: &[&str]) -> String {
+    let (_folder, mut program) = called(name);
+    let (code, out, err) = outcome(program.args(arguments));
+    assert_eq!((code, out.as_str()), (Some(64), ""), "{err}");
+    err
+}
+
 #[test]
 fn a_refusal_is_one_line_and_no_output() {
-    let (_folder, mut program) = called("onDefineDomain");
     let wrong = vmi("plain", &[("virt-tailor.io/profiles", "there-is-none")]);
-    let (code, out, err) = outcome(program.args(["--vmi", &wrong, "--domain", &sample("plain.pass1.xml")]));
-    assert_eq!((code, out.as_str()), (Some(64), ""));
+    let err = refused("onDefineDomain", &["--vmi", &wrong, "--domain", &sample("plain.pass1.xml")]);
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(err.contains("no profile is called \"there-is-none\""), "{err}");
-    let (_folder, mut program) = called("onDefineDomain");
-    let (code, out, err) = outcome(program.args(["--vmi", &wrong]));
-    assert_eq!((code, out.as_str()), (Some(64), ""));
-    assert_eq!(err, "virt-tailor: --domain is missing; usage: onDefineDomain --vmi JSON --domain XML\n");
-    let (_folder, mut program) = called("preCloudInitIso");
-    let (code, out, err) = outcome(program.args(["--vmi", &wrong]));
-    assert_eq!((code, out.as_str()), (Some(64), ""));
-    assert_eq!(err, "virt-tailor: --cloud-init is missing; usage: preCloudInitIso --vmi JSON --cloud-init JSON\n");
+    assert_eq!(
+        refused("onDefineDomain", &["--vmi", &wrong]),
+        "virt-tailor: --domain is missing; usage: onDefineDomain --vmi JSON --domain XML\n"
+    );
+    assert_eq!(
+        refused("preCloudInitIso", &["--vmi", &wrong]),
+        "virt-tailor: --cloud-init is missing; usage: preCloudInitIso --vmi JSON --cloud-init JSON\n"
+    );
 }
 
 #[test]
 fn what_only_the_agent_can_do_is_not_left_out_in_silence() {
-    let (_folder, mut program) = called("onDefineDomain");
     let asking = vmi("plain", &[("virt-tailor.io/node-profiles", "isolate")]);
-    let (code, out, err) = outcome(program.args(["--vmi", &asking, "--domain", &sample("plain.pass1.xml")]));
-    assert_eq!((code, out.as_str()), (Some(64), ""));
     assert_eq!(
-        err,
+        refused("onDefineDomain", &["--vmi", &asking, "--domain", &sample("plain.pass1.xml")]),
         "virt-tailor: this VM needs the node profile isolate from virt-tailor's agent, which a program of the sidecar shim cannot ask: use the image with virt-tailor sidecar, or take the annotation virt-tailor.io/node-profiles away\n"
     );
     // KubeVirt may grant that by itself.
