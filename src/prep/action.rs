@@ -189,6 +189,14 @@ impl Action {
         match self {
             // A driver makes its VFs one by one, some in seconds each.
             Self::Write { file, .. } if file.0.ends_with("/sriov_numvfs") => Duration::from_secs(120),
+            // Page by page, on a machine with terabytes: clearing a page of 1 GiB alone takes a tenth of a second.
+            Self::Write { file, .. }
+                if file.0.ends_with("/nr_hugepages")
+                    || file.0.ends_with("/compact")
+                    || file.0.starts_with("proc/sys/vm/") =>
+            {
+                Duration::from_secs(120)
+            }
             // Unbinding waits for the driver to let go: the slowest seen to come back were seconds (a NIC's firmware reset).
             Self::Write { .. } | Self::SetVf { .. } => Duration::from_secs(10),
             Self::Await { millis, .. } | Self::Pause { millis } => {
@@ -196,7 +204,7 @@ impl Action {
             }
             Self::LoadModule { .. } | Self::UnloadModule { .. } => Duration::from_secs(30),
             Self::MakeFolder { .. } | Self::RemoveFolder { .. } | Self::SetMemlock { .. } => Duration::from_secs(5),
-            Self::Sync => Duration::from_secs(30),
+            Self::Sync => Duration::from_secs(120),
             // systemd itself kills what has not ended after 90 s (DefaultTimeoutStopSec) and gives up what has not started by then.
             Self::StartUnit { .. } | Self::StopUnit { .. } => Duration::from_secs(100),
             Self::MaskUnit { .. } | Self::UnmaskUnit { .. } | Self::ReturnAfter { .. } | Self::CancelReturn { .. } => {

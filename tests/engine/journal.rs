@@ -54,6 +54,22 @@ fn damage_before_the_end_stops_everything() {
 }
 
 #[test]
+fn another_format_is_refused_and_gone_with_its_boot() {
+    let state = crate::state();
+    let path = state.path().join("journal");
+    let json = serde_json::json!({ "opened": { "format": 2, "boot": BOOT } }).to_string();
+    fs::write(&path, format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))).unwrap();
+    let error = open(state.path()).unwrap_err().to_string();
+    assert!(error.contains("line 1, cannot be read: its format is 2, and this virt-tailor knows 1"), "{error}");
+    assert!(
+        error.ends_with("a reboot of the node puts back whatever was done to it; remove the file after that"),
+        "{error}"
+    );
+    let (journal, _) = Journal::open(state.path(), "another").unwrap();
+    assert!(journal.ledger().is_empty());
+}
+
+#[test]
 fn one_process_at_a_time() {
     let state = crate::state();
     let (journal, _) = Journal::open(state.path(), BOOT).unwrap();

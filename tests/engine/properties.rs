@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
+use virt_tailor::prep::Step;
 use virt_tailor::prep::engine::{Engine, Unguarded};
 use virt_tailor::prep::journal::Request;
+use virt_tailor::prep::steps::AddHugepages;
 
 use crate::hand::ModelHands;
 use crate::model::{Fault, Model};
@@ -25,7 +27,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         4 => (0..3usize, 0..3usize, dies_at()).prop_map(|(who, what, dies_at)| Deed::Apply { who, what, dies_at }),
         3 => (0..3usize, dies_at()).prop_map(|(who, dies_at)| Deed::Undo { who, dies_at }),
-        1 => (0..4usize, 1..8u32).prop_map(|(file, times)| Deed::Refuse { file, times }),
+        1 => (0..5usize, 1..8u32).prop_map(|(file, times)| Deed::Refuse { file, times }),
         1 => Just(Deed::Mend),
     ]
 }
@@ -33,9 +35,13 @@ fn deed() -> impl Strategy<Value = Deed> {
 fn wish(who: usize, what: usize) -> Request {
     match what {
         0 => request(OWNERS[who], "IOMMU group 1", &[GPU, AUDIO], vec![pin(NIC), pin(GPU), bind(GPU), bind(AUDIO)]),
-        1 => request(OWNERS[who], "IOMMU group 2", &[NIC], vec![pin(NIC), bind(NIC)]),
-        _ => request(OWNERS[who], OWNERS[who], &[], vec![pin(GPU), pin(NIC)]),
+        1 => request(OWNERS[who], "IOMMU group 2", &[NIC], vec![pin(NIC), pages(2), bind(NIC)]),
+        _ => request(OWNERS[who], OWNERS[who], &[], vec![pin(GPU), pin(NIC), pages(5)]),
     }
+}
+
+fn pages(count: u64) -> Step {
+    Step::AddHugepages(AddHugepages { kib: 2048, count, numa: None })
 }
 
 fn file(index: usize) -> String {
@@ -43,6 +49,7 @@ fn file(index: usize) -> String {
         0 => "sys/bus/pci/drivers_probe".to_owned(),
         1 => format!("sys/bus/pci/devices/{GPU}/driver/unbind"),
         2 => format!("sys/bus/pci/devices/{NIC}/power/control"),
+        3 => "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages".to_owned(),
         _ => "sys/bus/pci/drivers/igb/bind".to_owned(),
     }
 }

@@ -74,6 +74,15 @@ fn huge_pages_are_shared_and_found_in_pieces_of_memory() {
     engine.undo("vm-2");
     assert_eq!(pages(1), "3");
 
+    // Pages that somebody has are not of the pool any more, and go once they are let go; asking twice takes no more.
+    engine.apply("vm-3", add(4, 1)).unwrap();
+    vm.run("mount -t hugetlbfs none /mnt && fallocate -l 12M /mnt/held").ok();
+    engine.undo("vm-3");
+    engine.undo("vm-3");
+    assert_eq!(pages(1), "6");
+    vm.run("rm /mnt/held && umount /mnt").ok();
+    assert_eq!(pages(1), "3");
+
     // In pieces that can be moved: the kernel finds some by itself, and all of them once it has compacted.
     let job = fragmented(&vm, 0, 60, "");
     let (all, large) = free(&vm, 0);

@@ -137,7 +137,12 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
         }
         Ok(None)
     };
-    let udev = root.text(format!("run/udev/data/b{number}"))?.unwrap_or_default();
+    // In a container it is the host's that counts.
+    let data = |at: &str| root.text(format!("{at}run/udev/data/b{number}"));
+    let udev = match data("")? {
+        Some(text) => text,
+        None => data("proc/1/root/").ok().flatten().unwrap_or_default(),
+    };
     let udev = |key: &str| {
         udev.lines().find_map(|line| line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
     };

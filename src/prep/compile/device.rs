@@ -27,10 +27,9 @@ pub(super) fn add(
     let functions = request.devices.clone();
     pin(compiler, &functions, request)?;
     for function in functions {
-        request.steps.extend(disks(compiler, resource, function).map(Step::CheckDisks));
         // What an admin names is meant for the device itself; its sound function has no variant of its own.
         let named = if function == device { driver } else { &Driver::Auto };
-        bind(compiler, named, function, request)?;
+        bind(compiler, named, function, disks(compiler, resource, function), request)?;
     }
     Ok(())
 }
@@ -52,15 +51,17 @@ pub(super) fn pin(compiler: &Compiler<'_>, functions: &[PciAddress], request: &m
     Ok(())
 }
 
-/// Adds the driver's module and the binding.
+/// Adds the driver's module and the binding, a disk looked at last.
 pub(super) fn bind(
     compiler: &Compiler<'_>,
     driver: &Driver,
     function: PciAddress,
+    check: Option<CheckDisks>,
     request: &mut Request,
 ) -> Result<(), String> {
     let chosen = driver::of(compiler, driver, function)?;
     request.steps.extend(chosen.load);
+    request.steps.extend(check.map(Step::CheckDisks));
     // Last before the binding, and first to go when it does not come to one.
     request.steps.extend(TakeUnbindLock::of(compiler.root, function).map(Step::TakeUnbindLock));
     request.steps.push(Step::Bind(Bind { address: function, driver: chosen.driver }));

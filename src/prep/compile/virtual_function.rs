@@ -4,6 +4,7 @@ use super::{Compiler, device, prepare};
 use crate::base::PciAddress;
 use crate::config::OnOff;
 use crate::config::node::{Driver, LinkState, Macs, Resource, VirtualFunctions, VlanProtocol};
+use crate::prep::guard::{Allowance, Unit};
 use crate::prep::journal::Request;
 use crate::prep::select::selected;
 use crate::prep::step::Step;
@@ -46,6 +47,14 @@ pub(super) fn add(
     };
     request.devices = vec![vf];
     request.unit = vec![vf.to_string()];
+    // What is there and shares its group with others goes to one owner with these.
+    if compiler.site.pci.get(vf).is_some() {
+        let allowance = Allowance { resource: Some(resource), config: compiler.config };
+        let owned = Unit::of(compiler.site, vf, allowance).owned;
+        request.unit.extend(owned.iter().map(ToString::to_string));
+        request.unit.sort();
+        request.unit.dedup();
+    }
     compiler.lock(pf, request);
     compiler.lock(vf, request);
     request.steps.extend(prepare::steps(compiler, resource, pf)?);
@@ -56,7 +65,7 @@ pub(super) fn add(
     if set != VfAttributes::default() {
         request.steps.push(Step::SetVf(SetVf { pf, index, set }));
     }
-    device::bind(compiler, driver, vf, request)
+    device::bind(compiler, driver, vf, None, request)
 }
 
 /// What a virtual function is given.

@@ -86,6 +86,8 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 Err(Failure::Hand(error)) => {
                     self.quarantine(request, step.effect().lock(), &error)?;
                     drop(hand);
+                    // Who was only slow is gone now, and what it was at can be given back.
+                    self.free_quarantines()?;
                     return Err(self.give_up(request, step, error.to_string(), tell)?);
                 }
             }

@@ -145,6 +145,7 @@ mod tests {
             owners: owners.iter().map(|owner| owner.parse().unwrap()).collect(),
             phase: RecordPhase::Done,
             goal: None,
+            unfinished: false,
         };
         let mut ledger = Ledger::default();
         ledger.records.insert(RecordId(0), record);

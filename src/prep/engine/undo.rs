@@ -120,7 +120,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             (RecordPhase::Undoing, Some(goal)) => goal.clone(),
             // Others' lie upon it: what they will have found is what is left.
             _ if let Some(goal) = self.goal_beneath(id, step, &now) => goal,
-            (RecordPhase::Intended, _) => {
+            (phase, _) if record.unfinished || *phase == RecordPhase::Intended => {
                 step.unfinished(&record.original, &record.wanted, &now).map_err(HandError::from)?
             }
             _ => step.undone(&record.original, &record.wanted, &now).map_err(HandError::from)?,

@@ -39,9 +39,11 @@ impl ProcessId {
         Some(Self { pid, started })
     }
 
-    /// Whether it still runs. One that has ended and only waits to be noticed does not.
+    /// Whether it still runs. One that has ended and only waits to be noticed does not, unless another thread of it hangs on.
     pub fn is_alive(self, root: &Root) -> bool {
-        stat(root, self.pid).is_some_and(|(state, started)| started == self.started && !matches!(state, 'Z' | 'X'))
+        let threads = || root.names(format!("proc/{}/task", self.pid)).unwrap_or_default().len();
+        stat(root, self.pid)
+            .is_some_and(|(state, started)| started == self.started && (!matches!(state, 'Z' | 'X') || threads() > 1))
     }
 }
 

@@ -60,7 +60,7 @@ pub enum JournalError {
         uid: u32,
     },
     /// It does not hold what we wrote.
-    #[error("{path}, line {line}, cannot be read: {why}; nothing is changed while it is damaged. the lines before it say what was done to this node; a reboot of the node puts all of that back and begins the journal anew", path = path.display())]
+    #[error("{path}, line {line}, cannot be read: {why}; nothing is changed while it is damaged. {}", way_out(*line), path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -311,7 +311,9 @@ fn replay(file: &mut File, path: &Path) -> Result<Replayed, JournalError> {
         };
         let event = std::str::from_utf8(whole).map_err(|error| error.to_string()).and_then(line::read);
         let why = match event {
-            Ok(Event::Opened { format, .. }) if format != FORMAT => {
+            Ok(Event::Opened { format, boot }) if format != FORMAT => {
+                // Of an earlier boot it does not matter what it says.
+                replayed.ledger.boot = boot;
                 format!("its format is {format}, and this virt-tailor knows {FORMAT}")
             }
             Ok(event) => {
@@ -325,6 +327,15 @@ fn replay(file: &mut File, path: &Path) -> Result<Replayed, JournalError> {
         break;
     }
     Ok(replayed)
+}
+
+/// What helps against damage in a line. Which boot a journal is of is in its first line.
+fn way_out(line: usize) -> &'static str {
+    if line == 1 {
+        "a reboot of the node puts back whatever was done to it; remove the file after that"
+    } else {
+        "the lines before it say what was done to this node; a reboot of the node puts all of that back and begins the journal anew"
+    }
 }
 
 /// The error for what the system refused.

@@ -41,6 +41,9 @@ pub struct Record {
     /// What its undo aims at, once that has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<StepState>,
+    /// Whether its undo began, or could not, before it was done: how far it had come is for the node to show.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
     /// For whom, the first one first.
     pub owners: Vec<Owner>,
 }
@@ -120,8 +123,9 @@ impl Ledger {
             Event::Intended { id, owner, step, original, wanted } => {
                 self.next = self.next.max(id.0 + 1);
                 let owners = vec![owner.clone()];
-                self.records
-                    .insert(id, Record { step, original, wanted, phase: RecordPhase::Intended, goal: None, owners });
+                let phase = RecordPhase::Intended;
+                let record = Record { step, original, wanted, phase, goal: None, unfinished: false, owners };
+                self.records.insert(id, record);
                 self.hold(&owner, id);
             }
             Event::Done { id } => self.set_phase(id, RecordPhase::Done),
@@ -223,6 +227,7 @@ impl Ledger {
 
     fn set_phase(&mut self, id: RecordId, phase: RecordPhase) {
         if let Some(record) = self.records.get_mut(&id) {
+            record.unfinished |= record.phase == RecordPhase::Intended && phase != RecordPhase::Done;
             record.phase = phase;
         }
     }

@@ -163,7 +163,7 @@ pub(super) fn return_after(root: &Root, name: &str, along: &[String], seconds: u
     let service = format!("{}.service", timer.trim_end_matches(".timer"));
     // One of a plan that was cut short would be in the way.
     cancel(&mut units, &timer)?;
-    let Some(systemctl) = SYSTEMCTL.into_iter().find(|path| root.has(path)) else {
+    let Some(systemctl) = systemctl(root) else {
         return Err(Trouble::new(format!(
             "no timer was set that would start {name} again: this node has no systemctl"
         )));
@@ -176,22 +176,34 @@ pub(super) fn return_after(root: &Root, name: &str, along: &[String], seconds: u
     let exec = vec![run(&["systemctl", "unmask", "--runtime", name]), run(&start)];
     let micros = seconds.saturating_mul(1_000_000);
     let what = format!("Starts {name} again, should virt-tailor not do so");
+    // One that failed would stay, and be in the way of the next (systemd.unit(5), since systemd 236).
+    let gone = || ("CollectMode", Variant::from("inactive-or-failed"));
     let timing: Vec<Property<'_>> = vec![
         ("Description", Variant::from(what.as_str())),
         ("TimersMonotonic", Variant::from(vec![("OnActiveSec".to_owned(), micros)])),
         ("AccuracyUSec", Variant::from(ACCURACY_MICROS)),
         ("RemainAfterElapse", Variant::from(false)),
+        gone(),
     ];
     let running: Vec<Property<'_>> = vec![
         ("Description", Variant::from(what.as_str())),
         ("Type", Variant::from("oneshot")),
         ("ExecStart", Variant::from(exec)),
+        gone(),
     ];
     let units_beside = vec![(service.as_str(), running)];
     units
         .call("StartTransientUnit", "ssa(sv)a(sa(sv))", &(timer.as_str(), "fail", timing, units_beside))
         .map(drop)
         .map_err(|error| Trouble::new(format!("no timer was set that would start {name} again: {error}")))
+}
+
+/// Where systemd will find its tool. In a container it is the host's file that counts, seen through the host's first process; a link there
+/// that begins with `/` leads into the container's own files, so that there is one is enough.
+fn systemctl(root: &Root) -> Option<&'static str> {
+    let there = |path: &str| root.has(path) || root.has(format!("proc/1/root/{path}"));
+    let linked = || matches!(root.link("proc/1/root/run/current-system"), Ok(Some(_)));
+    SYSTEMCTL.into_iter().find(|path| there(path) || (path.starts_with("run/current-system/") && linked()))
 }
 
 pub(super) fn cancel_return(root: &Root, name: &str) -> Result<(), Trouble> {

@@ -97,14 +97,20 @@ impl Kind for Bind {
         if attempt == 0 { self.move_over(from, to) } else { self.insist(from, to, attempt) }
     }
 
-    fn undone(&self, original: &BindState, _wanted: &BindState, now: &BindState) -> BindState {
+    fn undone(&self, original: &BindState, wanted: &BindState, now: &BindState) -> BindState {
         // What has been unplugged took its driver and its override along.
-        if now.present {
-            // That it has gone silent cannot be undone.
-            BindState { group: now.group, silent: now.silent, ..original.clone() }
-        } else {
-            now.clone()
+        if !now.present {
+            return now.clone();
         }
+        let ours = |driver: &Option<String>| driver.is_none() || *driver == wanted.driver || is_vfio(driver);
+        if ours(&now.driver) || now.driver == original.driver {
+            // That it has gone silent cannot be undone.
+            return BindState { group: now.group, silent: now.silent, ..original.clone() };
+        }
+        // Somebody gave it to yet another driver, and may use it: no guard has been asked whether it could be taken from that one.
+        let kept = now.driver_override == wanted.driver_override;
+        let driver_override = if kept { original.driver_override.clone() } else { now.driver_override.clone() };
+        BindState { driver_override, ..now.clone() }
     }
 
     fn reached(&self, goal: &BindState, now: &BindState) -> Reached {
@@ -278,6 +284,20 @@ mod tests {
         let wanted = bind().wanted(&original).unwrap();
         let back = told(&bind().moves(&wanted, &original, 0));
         assert!(back[0].starts_with("write \"uio_pci_generic\""), "{back:?}");
+    }
+
+    #[test]
+    fn what_somebody_gave_to_yet_another_driver_stays_there() {
+        let original = state(Some("igb"), None);
+        let wanted = bind().wanted(&original).unwrap();
+        let taken = state(Some("nvme"), Some("vfio-pci"));
+        assert_eq!(bind().undone(&original, &wanted, &taken), state(Some("nvme"), None));
+        let theirs = state(Some("uio_pci_generic"), Some("uio_pci_generic"));
+        assert_eq!(bind().undone(&original, &wanted, &theirs), theirs);
+        // Without a driver, or on another of VFIO's, it is as good as ours.
+        for driver in [None, Some("mlx5_vfio_pci")] {
+            assert_eq!(bind().undone(&original, &wanted, &state(driver, None)), original);
+        }
     }
 
     #[test]

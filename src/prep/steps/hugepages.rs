@@ -3,6 +3,10 @@
 //! The kernel says yes to any number and gives what it finds (kernel: Documentation/admin-guide/mm/hugetlbpage.rst), so the number is read
 //! back; where it falls short, caches are dropped and memory is compacted, a few times. Everybody adds a share and takes it back: an undo
 //! subtracts what was added, whatever others have done meanwhile.
+//!
+//! `nr_hugepages` shows surplus pages too: those beyond the pool, which go by themselves when nobody has them any more. Pages in use that
+//! are taken from a pool become such, so they are not of the pool (kernel: mm/hugetlb.c, `set_max_huge_pages`): counted in, a share would
+//! be taken back twice.
 
 mod overcommit;
 
@@ -61,7 +65,9 @@ impl Kind for AddHugepages {
     }
 
     fn observe(&self, root: &Root) -> Result<PagesState, Trouble> {
-        count(root, &self.file())
+        let PagesState { pages, .. } = count(root, &self.file("nr_hugepages"))?;
+        let surplus = count(root, &self.file("surplus_hugepages"))?.pages.unwrap_or(0);
+        Ok(PagesState { pages: pages.map(|pages| pages.saturating_sub(surplus)), bound: None })
     }
 
     fn wanted(&self, now: &PagesState) -> Result<PagesState, Trouble> {
@@ -83,7 +89,7 @@ impl Kind for AddHugepages {
                 None => write("proc/sys/vm/compact_memory".to_owned(), "1"),
             });
         }
-        moves.extend(write(self.file(), pages.to_string()));
+        moves.extend(write(self.file("nr_hugepages"), pages.to_string()));
         moves
     }
 
@@ -118,12 +124,12 @@ impl AddHugepages {
         bytes(self.kib, self.count)
     }
 
-    fn file(&self) -> String {
+    fn file(&self, name: &str) -> String {
         let folder = match self.numa {
             Some(node) => format!("sys/devices/system/node/node{node}/hugepages"),
             None => "sys/kernel/mm/hugepages".to_owned(),
         };
-        format!("{folder}/hugepages-{}kB/nr_hugepages", self.kib)
+        format!("{folder}/hugepages-{}kB/{name}", self.kib)
     }
 
     fn place(&self) -> String {

@@ -54,8 +54,9 @@ pub struct Vf {
     pub address: PciAddress,
     /// Whether it is in an IOMMU group.
     pub grouped: bool,
-    /// Whether a VFIO driver has it: then it is given, or about to be given, to a VM.
-    pub vfio: bool,
+    /// The driver that has it: VFIO's give it to a VM, others to whoever bound it, as nothing is bound by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
 }
 
 impl Kind for MakeVfs {
@@ -77,12 +78,8 @@ impl Kind for MakeVfs {
         for index in 0..count {
             let Some(name) = root.link_name(function(self.pf, &format!("virtfn{index}")))? else { break };
             let Ok(address) = name.parse() else { break };
-            let driver = root.link_name(function(address, "driver"))?;
-            functions.push(Vf {
-                address,
-                grouped: root.has(function(address, "iommu_group")),
-                vfio: driver.is_some_and(|driver| driver.contains("vfio")),
-            });
+            let (driver, grouped) = (root.link_name(function(address, "driver"))?, function(address, "iommu_group"));
+            functions.push(Vf { address, grouped: root.has(grouped), driver });
         }
         Ok(VfsState {
             present: root.has(function(self.pf, "")),
@@ -160,9 +157,11 @@ impl Kind for MakeVfs {
     fn reached(&self, goal: &VfsState, now: &VfsState) -> Reached {
         let pf = self.pf;
         if self.blocked(now, goal) {
-            let vf = now.functions.iter().find(|vf| vf.vfio).map_or(pf, |vf| vf.address);
+            let used = now.functions.iter().find_map(|vf| Some((vf.address, vf.driver.as_deref()?)));
+            let (vf, driver) = used.unwrap_or((pf, "a driver"));
             return Reached::No(format!(
-                "{vf}, a virtual function of {pf}, is still bound to a VFIO driver: give it back first"
+                "{vf}, a virtual function of {pf}, is still bound to {driver}: give it back first, or write its address to \
+                 /sys/bus/pci/drivers/{driver}/unbind"
             ));
         }
         let usable = now.functions.iter().filter(|vf| vf.grouped || !goal.grouped).count();
@@ -185,9 +184,10 @@ impl Kind for MakeVfs {
 }
 
 impl MakeVfs {
-    /// Whether VFs would be taken away from somebody: that write does not return before they let go (kata-containers#1669, spdk#3205).
+    /// Whether VFs would be taken away from somebody: that write does not return before a VM lets go (kata-containers#1669, spdk#3205), and
+    /// takes the network from whoever else has one.
     fn blocked(&self, from: &VfsState, to: &VfsState) -> bool {
-        from.count > 0 && to.count != from.count && from.functions.iter().any(|vf| vf.vfio)
+        from.count > 0 && to.count != from.count && from.functions.iter().any(|vf| vf.driver.is_some())
     }
 
     fn await_vf(&self, index: impl std::fmt::Display, what: &str) -> Action {

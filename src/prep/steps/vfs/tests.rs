@@ -7,7 +7,7 @@ fn step(count: u32) -> MakeVfs {
 }
 
 fn vf(index: u32) -> Vf {
-    Vf { address: vf_address(PF.parse().unwrap(), 128, 2, index).unwrap(), grouped: true, vfio: false }
+    Vf { address: vf_address(PF.parse().unwrap(), 128, 2, index).unwrap(), grouped: true, driver: None }
 }
 
 fn state(count: u32) -> VfsState {
@@ -113,11 +113,16 @@ fn refusals_say_what_to_do() {
 fn nobody_is_robbed_of_a_vf() {
     let (original, wanted) = (state(0), step(3).wanted(&state(0)).unwrap());
     let mut now = state(3);
-    now.functions[1].vfio = true;
-    let goal = step(3).undone(&original, &wanted, &now);
-    assert_eq!(step(3).moves(&now, &goal, 0), []);
-    let Reached::No(why) = step(3).reached(&goal, &now) else { panic!() };
-    assert!(why.starts_with("0000:01:10.2, a virtual function of 0000:01:00.0, is still bound"), "{why}");
+    for driver in ["vfio-pci", "igbvf"] {
+        now.functions[1].driver = Some(driver.to_owned());
+        let goal = step(3).undone(&original, &wanted, &now);
+        assert_eq!(step(3).moves(&now, &goal, 0), []);
+        let Reached::No(why) = step(3).reached(&goal, &now) else { panic!() };
+        assert!(
+            why.starts_with(&format!("0000:01:10.2, a virtual function of {PF}, is still bound to {driver}: ")),
+            "{why}"
+        );
+    }
     // Somebody else made another number of them.
     assert_eq!(step(3).undone(&original, &wanted, &state(5)).count, 5);
 }
@@ -166,7 +171,7 @@ fn a_pf_is_read() {
         link(&format!("../../../bus/pci/drivers/{driver}"), format!("{address}/driver"));
     }
     let mut expected = state(2);
-    expected.functions[0].vfio = true;
+    (expected.functions[0].driver, expected.functions[1].driver) = (Some("vfio-pci".to_owned()), Some("igbvf".to_owned()));
     assert_eq!(step(2).observe(&Root::new(folder.path())).unwrap(), expected);
     let nothing = step(2).observe(&Root::new(folder.path().join("sys"))).unwrap();
     assert!(!nothing.present && nothing.total.is_none());
