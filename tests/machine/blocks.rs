@@ -163,6 +163,15 @@ fn swap_on_a_partition_and_in_a_file() {
 }
 
 #[test]
+fn what_anybody_may_mount_stands_on_nothing() {
+    let mounts = mounted("0:31", "/mine", "tmpfs", "/dev/nvme0n1")
+        + &mounted("0:32", "/too", "fuse.x", "/dev/nvme0n1")
+        + &mounted("0:33", "/data", "btrfs", "/dev/nvme0n1");
+    let tree = process(Tree::new(&nvme("nvme0n1", "")), 1, 1, &mounts);
+    assert_eq!(uses(&tree, NVME), ["nvme0n1: nvme0n1: mounted at /data (btrfs) pid 1"]);
+}
+
+#[test]
 fn a_loop_device_over_a_file() {
     let text = nvme("nvme0n1", "")
         + &virtual_device("loop0", "7:0", "[sys/devices/virtual/block/loop0/loop]\nbacking_file = /var/x.img")

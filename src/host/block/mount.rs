@@ -91,7 +91,7 @@ fn stands_on(root: &Root, line: &MountLine, devices: &[BlockDevice], pooled: &[P
     if let Some(device) = devices.iter().find(|device| device.number == line.number) {
         return vec![device.name.clone()];
     }
-    if line.number.major != 0 || !line.source.starts_with("/dev/") {
+    if line.number.major != 0 || !line.source.starts_with("/dev/") || is_anybodys(&line.fs) {
         return Vec::new();
     }
     let mut names: Vec<String> = line.source.split(':').filter_map(|path| named(root, path, devices)).collect();
@@ -101,6 +101,26 @@ fn stands_on(root: &Root, line: &MountLine, devices: &[BlockDevice], pooled: &[P
         names.extend(pool.devices.iter().filter(|device| !names.contains(device)).cloned().collect::<Vec<_>>());
     }
     names
+}
+
+/// Whether a file system is one that a user namespace may mount (kernel: FS_USERNS_MOUNT): its source is any text that somebody likes, and
+/// it stands on no device.
+fn is_anybodys(fs: &str) -> bool {
+    const THEM: [&str; 12] = [
+        "tmpfs",
+        "ramfs",
+        "overlay",
+        "devpts",
+        "mqueue",
+        "proc",
+        "sysfs",
+        "cgroup",
+        "cgroup2",
+        "bpf",
+        "binfmt_misc",
+        "fuse",
+    ];
+    THEM.contains(&fs) || fs.starts_with("fuse.")
 }
 
 /// The device that a path below `/dev` means.
@@ -116,6 +136,10 @@ pub(super) fn named(root: &Root, path: &str, devices: &[BlockDevice]) -> Option<
     };
     if let Some(device) = devices.iter().find(is) {
         return Some(device.name.clone());
+    }
+    // Not out of /dev and into a file system that answers when it likes.
+    if name.split('/').any(|part| part == "..") {
+        return None;
     }
     // A link of udev's, or a node of somebody's own: looked at, not opened.
     let number = std::fs::metadata(root.path(path)).ok()?.rdev();

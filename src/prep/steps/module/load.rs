@@ -49,7 +49,7 @@ impl LoadModule {
 }
 
 /// Modules of VFIO stay once they are loaded: whoever comes next needs them, and unloading one takes its devices from it.
-fn is_vfio(module: &str) -> bool {
+pub(super) fn is_vfio(module: &str) -> bool {
     module == "vfio" || module.starts_with("vfio_") || module.ends_with("_vfio_pci")
 }
 

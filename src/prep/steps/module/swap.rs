@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::is_vfio;
 use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
@@ -80,6 +81,12 @@ impl Kind for SwapModule {
             return Err(Trouble::new(format!(
                 "module {} is built into this kernel and cannot be replaced",
                 self.module
+            )));
+        }
+        if let Some(vfio) = now.modules.loaded.iter().find(|one| is_vfio(&one.name)) {
+            return Err(Trouble::new(format!(
+                "module {} cannot be replaced: {} is one of VFIO's, and takes devices from VMs when it goes",
+                self.module, vfio.name
             )));
         }
         if now.swapped {

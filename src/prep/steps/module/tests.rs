@@ -50,6 +50,16 @@ fn who_uses_whom_is_read() {
 }
 
 #[test]
+fn vfios_modules_stay() {
+    let idle = state(&[one("vfio_pci", false), one("irqbypass", false)]);
+    let step = UnloadModule { module: "irqbypass".to_owned() };
+    assert_eq!(
+        step.wanted(&idle).unwrap_err().message,
+        "module irqbypass cannot be unloaded: vfio_pci is one of VFIO's, and takes devices from VMs when it goes"
+    );
+}
+
+#[test]
 fn a_device_that_the_node_needs_keeps_its_driver() {
     let needed = state(&[driving("igb", Some("the default route leads over eth0"))]);
     let step = UnloadModule { module: "igb".to_owned() };

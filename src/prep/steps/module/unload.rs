@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::is_vfio;
 use super::{LOOK_WITHIN, Loaded, ModuleState, key, load_again};
 use crate::host::Root;
 use crate::prep::action::Action;
@@ -41,6 +42,12 @@ impl Kind for UnloadModule {
             return Err(Trouble::new(format!(
                 "module {} is built into this kernel and cannot be unloaded",
                 self.module
+            )));
+        }
+        if let Some(vfio) = now.loaded.iter().find(|one| is_vfio(&one.name)) {
+            return Err(Trouble::new(format!(
+                "module {} cannot be unloaded: {} is one of VFIO's, and takes devices from VMs when it goes",
+                self.module, vfio.name
             )));
         }
         match now.kept() {

@@ -171,7 +171,8 @@ fn a_pf_is_read() {
         link(&format!("../../../bus/pci/drivers/{driver}"), format!("{address}/driver"));
     }
     let mut expected = state(2);
-    (expected.functions[0].driver, expected.functions[1].driver) = (Some("vfio-pci".to_owned()), Some("igbvf".to_owned()));
+    (expected.functions[0].driver, expected.functions[1].driver) =
+        (Some("vfio-pci".to_owned()), Some("igbvf".to_owned()));
     assert_eq!(step(2).observe(&Root::new(folder.path())).unwrap(), expected);
     let nothing = step(2).observe(&Root::new(folder.path().join("sys"))).unwrap();
     assert!(!nothing.present && nothing.total.is_none());
