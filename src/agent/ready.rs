@@ -133,11 +133,14 @@ where
         let mut answers = self.0.answers.subscribe();
         self.want_look();
         let fresh = answers.wait_for(|answer| answer.asked >= asked && answer.pods.contains_key(id));
-        let named = match tokio::time::timeout(NAMED_WITHIN, fresh).await {
-            Ok(Ok(answer)) => answer.pods.get(id).cloned(),
-            _ => None,
+        let (named, contested) = match tokio::time::timeout(NAMED_WITHIN, fresh).await {
+            Ok(Ok(answer)) => (answer.pods.get(id).cloned(), answer.contested.contains(id)),
+            _ => (None, false),
         };
         match named {
+            Some(_) if contested => Err(Refusal::of_request(format!(
+                "{resource} is for some namespaces only, and kubelet names two pods that have it"
+            ))),
             Some(pod) if namespaces.matches(&pod.namespace) => Ok(()),
             Some(pod) => Err(Refusal::of_request(format!(
                 "pods of namespace {} may not have {resource}: this node's configuration names others",

@@ -90,7 +90,7 @@ impl Rig {
         let pod = PodName { namespace: "vms".to_owned(), name: "launcher".to_owned() };
         let pods: BTreeMap<DeviceId, PodName> = named.iter().map(|id| (id.parse().unwrap(), pod.clone())).collect();
         let uids = BTreeMap::from([(pod, BTreeSet::from([UID.to_owned()]))]);
-        let kubelet = Some(Answer { asked: self.now(), counts: true, pods, uids });
+        let kubelet = Some(Answer { asked: self.now(), counts: true, pods, uids, ..Answer::default() });
         Look { at: self.now(), kubelet, cgroups: Some(BTreeSet::new()), ..Look::default() }
     }
 
