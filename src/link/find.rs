@@ -108,7 +108,14 @@ struct Link {
 impl Known {
     fn new() -> Self {
         let now = Instant::now();
-        Self { due: Some(now), looks: Bucket::new(LOOKS, LOOK), link: None, retry: (now, RETRY), crowded_out: false, told: None }
+        Self {
+            due: Some(now),
+            looks: Bucket::new(LOOKS, LOOK),
+            link: None,
+            retry: (now, RETRY),
+            crowded_out: false,
+            told: None,
+        }
     }
 
     fn look_at(&mut self, when: Instant) {

@@ -92,7 +92,8 @@ async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
     rig.pass(1);
     let silent = Look { kubelet: None, ..rig.seen(&[&id]) };
     let others = rig.seen(&[]);
-    let late = Look { kubelet: Some(Answer { asked: Moment(0), ..rig.seen(&[&id]).kubelet.unwrap() }), ..silent.clone() };
+    let late =
+        Look { kubelet: Some(Answer { asked: Moment(0), ..rig.seen(&[&id]).kubelet.unwrap() }), ..silent.clone() };
     for look in [None, Some(silent), Some(others), Some(late)] {
         let answer = async {
             agent.look_wanted().await;
@@ -118,7 +119,9 @@ async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
     assert_eq!(rig.model.writes(), [""; 0]);
     assert_eq!(agent.status().refusals[GPUS], 5);
     assert!(offers(&agent, GPUS)[0].healthy, "the device is not in the way: {:?}", agent.status().refused[&device]);
-    // kubelet asks again, and answers.
+    // kubelet asks again, and answers. What is done now takes time.
+    tokio::time::resume();
+    rig.pass(20);
     let asks = async {
         agent.look_wanted().await;
         rig.pass(1);
@@ -130,7 +133,7 @@ async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
 }
 
 /// One that is for everybody does not wait for kubelet's word.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_is_for_everybody_is_given_though_kubelet_is_silent() {
     let rig = Rig::new();
     let agent = rig.start();

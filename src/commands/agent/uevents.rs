@@ -93,7 +93,9 @@ mod tests {
     #[test]
     fn whose_messages_count() {
         let said = |subsystem: &str| {
-            format!("add@/devices/pci0000:00/x\0ACTION=add\0DEVPATH=/devices/pci0000:00/x\0SUBSYSTEM={subsystem}\0SEQNUM=7\0")
+            format!(
+                "add@/devices/pci0000:00/x\0ACTION=add\0DEVPATH=/devices/pci0000:00/x\0SUBSYSTEM={subsystem}\0SEQNUM=7\0"
+            )
         };
         for (subsystem, counts) in [("pci", true), ("mdev", true), ("net", false), ("pcix", false), ("", false)] {
             assert_eq!(concerns(said(subsystem).as_bytes()), counts, "{subsystem}");
