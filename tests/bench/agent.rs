@@ -49,7 +49,7 @@ async fn bench() {
     kubelet.add_pod("00000000-0000-4000-8000-000000000000", OWN.0, OWN.1);
 
     let begin = Instant::now();
-    let agent = node.start(&program);
+    let agent = node.start(&program, &[]);
     let all = usize::try_from(DEVICES).unwrap();
     kubelet.wait(RESOURCE, SOON, |known| healthy(known) == all).await.unwrap();
     println!("process start to {DEVICES} devices at kubelet: {:.0} ms", begin.elapsed().as_secs_f64() * 1000.0);

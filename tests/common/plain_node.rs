@@ -17,14 +17,6 @@ pub(crate) const RESOURCE: &str = "example.com/vf";
 /// The agent's pod.
 pub(crate) const OWN: (&str, &str) = ("virt-tailor", "virt-tailor-agent-x");
 
-const CONFIG: &str = "apiVersion: virt-tailor.io/v1alpha1
-kind: NodeConfig
-metadata: {name: n1}
-spec:
-  resources:
-  - {name: example.com/vf, selector: {vendor: \"8086\", device: \"154c\"}MORE}
-";
-
 /// Who may speak as the kernel to whom listens in this network namespace.
 pub(crate) fn kernel() -> Socket {
     Socket::new(NETLINK_KOBJECT_UEVENT).unwrap()
@@ -67,7 +59,7 @@ impl Node {
             node.make(index);
             node.plug(index, true);
         }
-        fs::write(node.path("node.yaml"), CONFIG.replace("MORE", more)).unwrap();
+        node.configure(&format!("  - {{name: {RESOURCE}, selector: {{vendor: \"8086\", device: \"154c\"}}{more}}}\n"));
         fs::DirBuilder::new().mode(0o700).create(node.path("state")).unwrap();
         fs::create_dir_all(node.path("kubelet/pods")).unwrap();
         node
@@ -128,7 +120,14 @@ impl Node {
         }
     }
 
-    pub(crate) fn start(&self, program: &Path) -> Agent {
+    /// An agent in the surroundings of its image.
+    pub(crate) fn start(&self, program: &Path, arguments: &[&str]) -> Agent {
+        let log = fs::File::create(self.path("log")).unwrap();
+        let mut command = self.command(program);
+        Agent(command.args(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.args(["agent", "--node-name", "n1", "--plugin-socket", "off"]);
         command.args(["--own-pod", &format!("{}/{}", OWN.0, OWN.1)]);
@@ -141,10 +140,16 @@ impl Node {
         ] {
             command.arg(option).arg(self.path(name));
         }
-        // As in the image.
         command.env("MALLOC_ARENA_MAX", "1");
-        let log = fs::File::create(self.path("log")).unwrap();
-        Agent(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        command
+    }
+
+    /// Writes the NodeConfig: the resources, a line each.
+    pub(crate) fn configure(&self, resources: &str) {
+        let head = "apiVersion: virt-tailor.io/v1alpha1\nkind: NodeConfig\nmetadata: {name: n1}\nspec:\n  resources:\n";
+        // As a ConfigMap comes: at once, and as another file.
+        fs::write(self.path("node.new"), format!("{head}{resources}")).unwrap();
+        fs::rename(self.path("node.new"), self.path("node.yaml")).unwrap();
     }
 }
 
@@ -159,6 +164,10 @@ impl Drop for Agent {
 }
 
 impl Agent {
+    pub(crate) fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.0.id().try_into().unwrap())
+    }
+
     pub(crate) fn read(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap()
     }

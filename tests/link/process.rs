@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -97,6 +98,19 @@ impl<'a> Process<'a> {
     }
 }
 
+/// Everything in a folder.
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut all: Vec<PathBuf> = entries
+        .flat_map(|entry| {
+            let below = if entry.file_type().unwrap().is_dir() { names(&entry.path()) } else { Vec::new() };
+            below.into_iter().chain([entry.path()])
+        })
+        .collect();
+    all.sort();
+    all
+}
+
 /// A pod's control group.
 fn contain(node: &Node, number: u32) {
     fs::create_dir_all(node.path("host/sys/fs/cgroup/kubepods").join(format!("pod{}", uid(number)))).unwrap();
@@ -114,6 +128,7 @@ async fn a_crowd_of_hostile_pods_costs_the_agent_little() {
     process.serves(&first).await;
     let (memory, used) = (process.kib("VmRSS"), process.ticks());
     let crowd = Crowd::gather(&node, 6);
+    let there = names(&node.kubelet());
     // Longer than the first message may take, and some attempts.
     tokio::time::sleep(Duration::from_secs(20)).await;
     let (grown, used) = (process.kib("VmHWM").saturating_sub(memory), process.ticks() - used);
@@ -125,6 +140,7 @@ async fn a_crowd_of_hostile_pods_costs_the_agent_little() {
     assert!(calls.iter().all(|calls| *calls <= 8), "{calls:?}");
     assert!(used <= all * 3, "{used} ticks for {all} connections");
     assert!(grown < 16 << 10, "{grown} KiB for {} links", crowd.pods);
+    assert_eq!(names(&node.kubelet()), there, "nothing is ever made in a pod's folder");
     // Who comes now is served as before, and who was there still is.
     let _serving = serve(&second, &two);
     process.serves(&second).await;
