@@ -6,7 +6,7 @@
 //! for a path in another mount namespace leads nowhere in ours.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
