@@ -28,7 +28,7 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// What comes so soon after a message of the kernel's is of the same change: one function comes with its slot, its driver and its group.
 const SETTLE: Duration = Duration::from_millis(20);
-/// Whatever the kernel says, the node is looked at for a tenth of the time at most, and not more often than this.
+/// Whatever the kernel says, the node is looked at for a third of the time at most, and not more often than this.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// How often memory locks are asserted, as long as there are any.
 const LOCK_EVERY: Duration = Duration::from_secs(1);
@@ -190,7 +190,7 @@ async fn refreshes(
         if let Ok(Err(error)) = told {
             tracing::debug!(reason = %error, "no features for Node Feature Discovery");
         }
-        rested = tokio::time::Instant::now() + (began.elapsed() * 9).clamp(REFRESH_AT_MOST_EVERY, REFRESH_EVERY);
+        rested = tokio::time::Instant::now() + (began.elapsed() * 2).clamp(REFRESH_AT_MOST_EVERY, REFRESH_EVERY);
         ticks.reset();
     }
 }
