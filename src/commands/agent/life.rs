@@ -167,13 +167,15 @@ async fn refreshes(
     let mut uevents = Uevents::listen();
     let mut rested = tokio::time::Instant::now();
     loop {
+        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+        let listens = !agent.lacks_something();
         let news = async {
             sleep_until(rested).await;
             uevents.news().await;
         };
         tokio::select! {
             _ = ticks.tick() => (),
-            () = news => sleep(SETTLE).await,
+            () = news, if listens => sleep(SETTLE).await,
             () = over(stopped.clone()) => return,
         }
         uevents.pass_over();
