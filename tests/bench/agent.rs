@@ -4,7 +4,8 @@
 //!     cargo bench --bench agent -- target/image/x86_64-unknown-linux-gnu/release/virt-tailor
 //!
 //! The program is an argument because `cargo bench` builds it together with what only tests need, and because the one in an image is
-//! static. It takes four minutes, most of which it only waits.
+//! static. It takes four minutes, most of which it only waits. On a machine with other things to do times are those of
+//! the others, too: `chrt -f 10` in front shows the agent's own.
 
 #![allow(
     clippy::unwrap_used,
