@@ -10,8 +10,12 @@ mod desk;
 mod find;
 #[path = "link/hostile.rs"]
 mod hostile;
+#[path = "link/limits.rs"]
+mod limits;
 #[path = "link/node.rs"]
 mod node;
+#[path = "link/process.rs"]
+mod process;
 #[allow(dead_code, reason = "the sidecar's own tests need more of it")]
 #[path = "sidecar/rig.rs"]
 mod rig;

@@ -132,14 +132,23 @@ where
         let asked = self.now();
         let mut answers = self.0.answers.subscribe();
         self.want_look();
-        let fresh = answers.wait_for(|answer| answer.asked >= asked && answer.pods.contains_key(id));
-        let named = match tokio::time::timeout(NAMED_WITHIN, fresh).await {
-            Ok(Ok(answer)) => answer.pods.get(id).cloned(),
-            _ => None,
+        // One that comes after this: the last one may be of whoever had the device before.
+        let fresh = async {
+            while answers.changed().await.is_ok() {
+                let answer = answers.borrow_and_update();
+                if let Some(pod) = answer.pods.get(id).filter(|_| answer.asked >= asked) {
+                    return Some((pod.clone(), answer.contested.contains(id)));
+                }
+            }
+            None
         };
+        let named = tokio::time::timeout(NAMED_WITHIN, fresh).await.ok().flatten();
         match named {
-            Some(pod) if namespaces.matches(&pod.namespace) => Ok(()),
-            Some(pod) => Err(Refusal::of_request(format!(
+            Some((_, true)) => Err(Refusal::of_request(format!(
+                "{resource} is for some namespaces only, and kubelet names two pods that have it"
+            ))),
+            Some((pod, _)) if namespaces.matches(&pod.namespace) => Ok(()),
+            Some((pod, _)) => Err(Refusal::of_request(format!(
                 "pods of namespace {} may not have {resource}: this node's configuration names others",
                 pod.namespace
             ))),

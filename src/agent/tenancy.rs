@@ -39,6 +39,8 @@ pub struct Answer {
     pub counts: bool,
     /// Which pod has what.
     pub pods: BTreeMap<DeviceId, PodName>,
+    /// What more than one pod has, as it says: somebody has it, and nobody knows who.
+    pub contested: BTreeSet<DeviceId>,
     /// The uids of those pods, as far as known.
     pub uids: BTreeMap<PodName, BTreeSet<PodUid>>,
 }
@@ -111,6 +113,9 @@ impl Tenancy {
         // An answer to a question that is older than the promise says nothing about it.
         if let Some(answer) = look.kubelet.as_ref().filter(|answer| answer.asked > self.since) {
             match answer.pods.get(id) {
+                Some(_) if answer.contested.contains(id) => {
+                    (self.seen, self.pod, self.absent) = (true, None, None);
+                }
                 // That it is named is true whoever else is not.
                 Some(pod) => {
                     self.seen = true;

@@ -92,6 +92,8 @@ struct Known {
     link: Option<Link>,
     /// Not before, and how long after the next failure.
     retry: (Instant, Duration),
+    /// Whether it has no link for the one reason that there are so many.
+    crowded_out: bool,
     /// What was last said of it in the log: every state once.
     told: Option<String>,
 }
@@ -106,7 +108,14 @@ struct Link {
 impl Known {
     fn new() -> Self {
         let now = Instant::now();
-        Self { due: Some(now), looks: Bucket::new(LOOKS, LOOK), link: None, retry: (now, RETRY), told: None }
+        Self {
+            due: Some(now),
+            looks: Bucket::new(LOOKS, LOOK),
+            link: None,
+            retry: (now, RETRY),
+            crowded_out: false,
+            told: None,
+        }
     }
 
     fn look_at(&mut self, when: Instant) {
@@ -161,6 +170,7 @@ impl<E: Errands, N: Names> Finder<E, N> {
                 news = self.watch.news() => match news {
                     Ok(news) => {
                         if news.overflowed {
+                            tracing::warn!("inotify's queue ran over: all pods are looked at");
                             rescan = rescan.min(Instant::now() + RESCAN);
                         }
                         for pod in news.pods {
@@ -232,6 +242,7 @@ impl<E: Errands, N: Names> Finder<E, N> {
             known.look_at(known.retry.0);
             return;
         }
+        known.crowded_out = false;
         let watch = &mut self.watch;
         watch.forget(uid);
         let linked = known.link.as_ref().map(|link| link.file);
@@ -264,6 +275,7 @@ impl<E: Errands, N: Names> Finder<E, N> {
                 }
                 (None, Some(_)) => {
                     known.tell(uid, format!("there are {MAX_LINKS} links already"));
+                    known.crowded_out = true;
                     known.later();
                 }
                 // It is the one that is linked.
@@ -274,8 +286,13 @@ impl<E: Errands, N: Names> Finder<E, N> {
         }
     }
 
-    /// A link has ended.
+    /// A link has ended: there is room for another, and then something to be said and tried of this one.
     fn ended(&mut self, ended: Result<(Id, (String, End)), JoinError>) {
+        let now = Instant::now();
+        for known in self.known.values_mut().filter(|known| known.crowded_out) {
+            known.retry = (now, RETRY);
+            known.look_at(now);
+        }
         let (id, end) = match ended {
             Ok((id, (_, end))) => (id, end),
             // We ended it ourselves, and know.

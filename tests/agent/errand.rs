@@ -3,7 +3,7 @@
 use virt_tailor::agent::{Look, Selection, cgroups_of_pods};
 use virt_tailor::link::{Errands as _, Memlock, Pod, Refusal, Reply, Request};
 
-use crate::rig::{RESOURCES, Rig, TestAgent, UID, settle};
+use crate::rig::{GPUS, RESOURCES, Rig, TestAgent, UID, allocate, only, settle};
 
 const PROFILES: &str = "  profiles:
   - {name: quiet, namespaces: [vms], steps: [{irqs: {away: 2-3}}]}
@@ -146,6 +146,31 @@ async fn what_an_admin_has_not_allowed() {
     assert!(refused.reason.contains("has no control group on this node"), "{refused}");
     assert_eq!(irq(&rig), "0-7");
     assert!(agent.engine().ledger().is_empty());
+}
+
+/// Who has a device may lock memory for it; who knows of another pod's may not.
+#[tokio::test]
+async fn another_pods_device_is_no_leave_to_lock() {
+    let (rig, agent) = rig();
+    let other = UID.replace('1', "2");
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{other}/cgroup.procs"), "");
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    rig.pass(1);
+    agent.look(&rig.seen(&[&id]));
+    let lock = || Request::Prepare { node_profiles: Vec::new(), memlock: Some(Memlock::Bytes(1 << 30)) };
+    // Of another namespace, and of another name.
+    let strangers = [
+        Pod { uid: other.clone(), ..pod("labs") },
+        Pod { uid: other.clone(), name: "launcher-2".to_owned(), ..pod("vms") },
+    ];
+    for stranger in strangers {
+        let refused = ask(&agent, &stranger, lock()).await.unwrap_err();
+        assert!(refused.reason.starts_with("this pod has no device of this node's resources"), "{refused}");
+    }
+    assert!(!agent.has_locks());
+    assert_eq!(ask(&agent, &pod("vms"), lock()).await, Ok(Reply::Ready { lock_confirmed: false }));
+    assert!(agent.has_locks());
 }
 
 #[tokio::test]

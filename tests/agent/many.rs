@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::rig::{Rig, allocate, offers, place, prepare, settle};
+use tokio::task::JoinSet;
+
+use crate::rig::{Rig, TestAgent, allocate, offers, place, prepare, settle};
 
 const VFS: &str = "example.com/vf";
 
@@ -56,35 +58,55 @@ async fn two_hundred_and_fifty_six() {
     assert!(sick.len() == 1 && sick[0].starts_with(&address(7)), "{sick:?}");
 }
 
-/// Cycles in parallel over the devices of one resource: nothing is lost.
+/// Cycles in parallel over eight devices, half of which are asked for again while they are still being given back: nothing is lost.
 #[tokio::test]
-async fn many_cycles_at_once() {
-    let rig = Rig::new();
-    let resources = "  - {name: example.com/vf, selector: {vendor: \"8086\", device: \"1234\"}, companions: auto}\n";
-    let agent = rig.start_with(rig.hands.clone(), resources);
+async fn two_hundred_cycles_at_once() {
+    let more: Vec<_> = (0..8).map(|index| (address(index), 100 + index, "igb")).collect();
+    let rig = Rig::with(&more);
+    let addresses = more.iter().map(|(address, ..)| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+    let resources = format!("  - {{name: example.com/vf, selector: {{address: [{addresses}]}}, nodes: [n]}}\n");
+    let agent = rig.start_with(rig.hands.clone(), &resources);
     let before = rig.model.picture();
     let ids: Vec<String> = offers(&agent, VFS).into_iter().map(|offer| offer.id).collect();
-    assert_eq!(ids.len(), 2);
-    for round in 0..25 {
-        for id in &ids {
-            allocate(&agent, VFS, id);
+    assert_eq!(ids.len(), 8, "{:?}", agent.status());
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut cycles = 0;
+    for round in 0..20 {
+        cycles += give(&agent, &all).await;
+        rig.pass(1);
+        agent.look(&rig.seen(&all));
+        // Half of them end, in turns, and are wanted again at once.
+        let (gone, left): (Vec<&str>, Vec<&str>) = all.iter().partition(|id| id.as_bytes()[11] % 2 == round % 2);
+        rig.pass(1);
+        agent.look(&rig.seen(&left));
+        rig.pass(10);
+        agent.look(&rig.seen(&left));
+        cycles += give(&agent, &gone).await;
+        for function in more.iter().map(|(address, ..)| address) {
+            assert_eq!(rig.model.driver(function).as_deref(), Some("vfio-pci"), "round {round}");
         }
-        let (one, two) = tokio::join!(prepare(&agent, VFS, &ids[0]), prepare(&agent, VFS, &ids[1]));
-        assert_eq!((one, two), (Ok(()), Ok(())), "round {round}");
         rig.pass(1);
-        agent.look(&rig.seen(&[&ids[0], &ids[1]]));
-        // One ends before the other, in turns.
-        rig.pass(1);
-        agent.look(&rig.seen(&[&ids[round % 2]]));
-        rig.pass(10);
-        agent.look(&rig.seen(&[&ids[round % 2]]));
-        settle(&agent);
-        rig.pass(10);
-        agent.look(&rig.seen(&[]));
-        rig.pass(10);
-        agent.look(&rig.seen(&[]));
+        agent.look(&rig.seen(&all));
+        for _ in 0..3 {
+            rig.pass(10);
+            agent.look(&rig.seen(&[]));
+        }
         settle(&agent);
         assert_eq!(rig.model.picture(), before, "round {round}");
     }
+    assert_eq!(cycles, 240);
     assert!(agent.engine().ledger().is_empty() && !agent.has_anything());
+}
+
+/// Promises devices and makes them ready, all at once.
+async fn give(agent: &TestAgent, ids: &[&str]) -> usize {
+    let mut tasks = JoinSet::new();
+    for id in ids {
+        allocate(agent, VFS, id);
+        let (agent, id) = (agent.clone(), (*id).to_owned());
+        tasks.spawn(async move { prepare(&agent, VFS, &id).await });
+    }
+    let ready: Vec<_> = tasks.join_all().await;
+    assert!(ready.iter().all(Result::is_ok), "{ready:?}");
+    ready.len()
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use virt_tailor::agent::{Answer, DeviceId, Look, Moment};
+
 use crate::GPU;
 use crate::model::Fault;
 use crate::rig::{GPUS, Rig, allocate, offers, only, prepare, settle};
@@ -71,6 +73,73 @@ async fn a_namespace_that_may_not_have_it() {
     assert_eq!(status.refused[&id.parse().unwrap()].reason, reason);
     assert_eq!(status.refusals[GPUS], 1);
     assert_eq!(rig.model.writes(), [""; 0]);
+}
+
+/// A resource for some namespaces: nobody has it before kubelet has said whose it is.
+#[tokio::test(start_paused = true)]
+async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
+    let rig = Rig::new();
+    let some = "  - {name: example.com/gpu, selector: {class: \"1201\"}, companions: auto, namespaces: [vms]}\n";
+    let agent = rig.start_with(rig.hands.clone(), some);
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    let device: DeviceId = id.parse().unwrap();
+    let nobody = "example.com/gpu is for some namespaces only, and kubelet has not said whose pod this is";
+
+    // What it said before this container is of another.
+    rig.pass(1);
+    agent.look(&rig.seen(&[&id]));
+    rig.pass(1);
+    let silent = Look { kubelet: None, ..rig.seen(&[&id]) };
+    let others = rig.seen(&[]);
+    let late =
+        Look { kubelet: Some(Answer { asked: Moment(0), ..rig.seen(&[&id]).kubelet.unwrap() }), ..silent.clone() };
+    for look in [None, Some(silent), Some(others), Some(late)] {
+        let answer = async {
+            agent.look_wanted().await;
+            if let Some(look) = &look {
+                agent.look(look);
+            }
+        };
+        let (refused, ()) = tokio::join!(prepare(&agent, GPUS, &id), answer);
+        assert_eq!(refused.unwrap_err().reason, nobody, "{look:?}");
+        rig.pass(20);
+    }
+    // Two pods, one of which may have it.
+    let mut seen = rig.seen(&[&id]);
+    let answer = seen.kubelet.as_mut().unwrap();
+    answer.contested.insert(device.clone());
+    let both = async {
+        agent.look_wanted().await;
+        agent.look(&seen);
+    };
+    let (refused, ()) = tokio::join!(prepare(&agent, GPUS, &id), both);
+    assert!(refused.unwrap_err().reason.ends_with("and kubelet names two pods that have it"));
+
+    assert_eq!(rig.model.writes(), [""; 0]);
+    assert_eq!(agent.status().refusals[GPUS], 5);
+    assert!(offers(&agent, GPUS)[0].healthy, "the device is not in the way: {:?}", agent.status().refused[&device]);
+    // kubelet asks again, and answers. What is done now takes time.
+    tokio::time::resume();
+    rig.pass(20);
+    let asks = async {
+        agent.look_wanted().await;
+        rig.pass(1);
+        agent.look(&rig.seen(&[&id]));
+    };
+    let (ready, ()) = tokio::join!(prepare(&agent, GPUS, &id), asks);
+    ready.unwrap();
+    assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"));
+}
+
+/// One that is for everybody does not wait for kubelet's word.
+#[tokio::test]
+async fn what_is_for_everybody_is_given_though_kubelet_is_silent() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    prepare(&agent, GPUS, &id).await.unwrap();
 }
 
 #[tokio::test]

@@ -37,8 +37,13 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let model = Model::new();
-        furnish(&model);
+        Self::with(&[])
+    }
+
+    /// One with more functions, that can be given away like the NIC: address, group, driver.
+    pub(crate) fn with(more: &[(String, u32, &str)]) -> Self {
+        let model = Model::with(more);
+        furnish(&model, more);
         let state = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -90,7 +95,7 @@ impl Rig {
         let pod = PodName { namespace: "vms".to_owned(), name: "launcher".to_owned() };
         let pods: BTreeMap<DeviceId, PodName> = named.iter().map(|id| (id.parse().unwrap(), pod.clone())).collect();
         let uids = BTreeMap::from([(pod, BTreeSet::from([UID.to_owned()]))]);
-        let kubelet = Some(Answer { asked: self.now(), counts: true, pods, uids });
+        let kubelet = Some(Answer { asked: self.now(), counts: true, pods, uids, ..Answer::default() });
         Look { at: self.now(), kubelet, cgroups: Some(BTreeSet::new()), ..Look::default() }
     }
 
@@ -162,13 +167,15 @@ pub(crate) fn place(root: &Root, address: &str) {
 }
 
 /// Gives the model what every function and every kernel has.
-fn furnish(model: &Model) {
+fn furnish(model: &Model, more: &[(String, u32, &str)]) {
     let root = model.root();
     let put = |path: String, text: &[u8]| {
         fs::create_dir_all(root.path(&path).parent().unwrap()).unwrap();
         fs::write(root.path(&path), text).unwrap();
     };
-    for (address, class, group) in [(GPU, "0x120100", 1), (AUDIO, "0x040300", 1), (NIC, "0x120000", 2)] {
+    let three = [(GPU, "0x120100", 1), (AUDIO, "0x040300", 1), (NIC, "0x120000", 2)];
+    let more = more.iter().map(|(address, group, _)| (address.as_str(), "0x120000", *group));
+    for (address, class, group) in three.into_iter().chain(more) {
         place(&root, address);
         let folder = format!("sys/bus/pci/devices/{address}");
         put(format!("{folder}/vendor"), b"0x8086\n");

@@ -36,6 +36,8 @@ struct Inner {
     faults: Mutex<BTreeMap<String, Fault>>,
     /// Which driver knows which function.
     natives: BTreeMap<String, String>,
+    /// In which group it is.
+    groups: BTreeMap<String, u32>,
     writes: Mutex<Vec<String>>,
 }
 
@@ -45,6 +47,11 @@ const GROUPS: [(&str, u32, &str); 3] =
 impl Model {
     /// Three functions in two groups, each with its own driver.
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, and more of them: address, group, driver.
+    pub(crate) fn with(more: &[(String, u32, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let sys = folder.path().join("sys");
         for driver in ["nouveau", "snd_hda_intel", "igb", "vfio-pci"] {
@@ -52,8 +59,9 @@ impl Model {
         }
         fs::create_dir_all(folder.path().join("dev/vfio")).unwrap();
         fs::write(sys.join("bus/pci/drivers_probe"), "").unwrap();
-        let mut natives = BTreeMap::new();
-        for (address, group, driver) in GROUPS {
+        let (mut natives, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        let more = more.iter().map(|(address, group, driver)| (address.as_str(), *group, *driver));
+        for (address, group, driver) in GROUPS.into_iter().chain(more) {
             let device = sys.join("bus/pci/devices").join(address);
             fs::create_dir_all(device.join("power")).unwrap();
             fs::create_dir_all(sys.join(format!("kernel/iommu_groups/{group}"))).unwrap();
@@ -63,6 +71,7 @@ impl Model {
             symlink(format!("../../../../kernel/iommu_groups/{group}"), device.join("iommu_group")).unwrap();
             symlink(format!("../../../../bus/pci/drivers/{driver}"), device.join("driver")).unwrap();
             natives.insert(address.to_owned(), driver.to_owned());
+            groups.insert(address.to_owned(), group);
         }
         // Eight CPUs: interrupts anywhere, of one CPU, of some of several owners', of others'.
         let irqs = [("1", "0-7"), ("20", "2"), ("21", "4"), ("22", "2,4,6"), ("23", "0"), ("24", "2-7")];
@@ -75,7 +84,7 @@ impl Model {
         fs::write(sys.join("devices/system/cpu/online"), "0-7\n").unwrap();
         fs::create_dir_all(sys.join("kernel/mm/hugepages/hugepages-2048kB")).unwrap();
         fs::write(sys.join("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "3\n").unwrap();
-        Self(Arc::new(Inner { folder, faults: Mutex::default(), natives, writes: Mutex::default() }))
+        Self(Arc::new(Inner { folder, faults: Mutex::default(), natives, groups, writes: Mutex::default() }))
     }
 
     pub(crate) fn root(&self) -> Root {
@@ -150,9 +159,9 @@ impl Model {
 
     /// A group's node is there while one of its functions is on vfio-pci.
     fn update_group(&self, address: &str) {
-        let group = GROUPS.iter().find(|(other, ..)| *other == address).unwrap().1;
-        let held =
-            GROUPS.iter().any(|(other, of, _)| *of == group && self.driver(other).as_deref() == Some("vfio-pci"));
+        let group = self.0.groups[address];
+        let mut members = self.0.groups.iter().filter(|(_, of)| **of == group);
+        let held = members.any(|(other, _)| self.driver(other).as_deref() == Some("vfio-pci"));
         let node = self.0.folder.path().join(format!("dev/vfio/{group}"));
         if held { fs::write(node, "").unwrap() } else { drop(fs::remove_file(node)) }
     }

@@ -93,6 +93,21 @@ fn the_agent_is_root() {
 }
 
 #[test]
+fn there_is_one_on_every_node_and_no_two() {
+    let set = daemon_set();
+    assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"], 0);
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["tolerations"], serde_json::json!([{"operator": "Exists"}]));
+    assert_eq!(pod["priorityClassName"], "system-node-critical");
+    let namespace = document(&example("cluster/namespace.yaml"));
+    assert_eq!(namespace["metadata"]["name"], set["metadata"]["namespace"]);
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "privileged");
+    let account = format!("system:serviceaccount:virt-tailor:{}", pod["serviceAccountName"].as_str().unwrap());
+    let scc = document(&example("cluster/openshift/scc.yaml"));
+    assert_eq!(scc["users"], serde_json::json!([account]));
+}
+
+#[test]
 fn what_the_pod_tells_the_agent_about_itself_is_used() {
     let container = container();
     let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();

@@ -10,4 +10,7 @@ mod calls;
 mod hostile;
 mod life;
 mod model;
+#[path = "../common/plain_node.rs"]
+mod plain_node;
 mod pods;
+mod process;

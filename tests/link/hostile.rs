@@ -113,6 +113,7 @@ struct Talker {
     say: fn(u64) -> FromSidecar,
     heard: tokio::sync::mpsc::UnboundedSender<FromAgent>,
     sent: Arc<AtomicU64>,
+    calls: Arc<AtomicU64>,
     /// So many messages.
     limit: u64,
     /// Bytes of metadata before the first word.
@@ -124,6 +125,7 @@ impl link_server::Link for Talker {
     type AttendStream = ReceiverStream<Result<FromSidecar, Status>>;
 
     async fn attend(&self, call: Call<Streaming<FromAgent>>) -> Result<Response<Self::AttendStream>, Status> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let (out, outgoing) = tokio::sync::mpsc::channel(1);
         let this = self.clone();
         let mut incoming = call.into_inner();
@@ -154,18 +156,20 @@ impl link_server::Link for Talker {
 struct Talking {
     heard: tokio::sync::mpsc::UnboundedReceiver<FromAgent>,
     sent: Arc<AtomicU64>,
+    /// How often somebody came.
+    calls: Arc<AtomicU64>,
 }
 
 fn talk(folder: &Path, limit: u64, metadata: usize, say: fn(u64) -> FromSidecar) -> Talking {
     let (sender, heard) = tokio::sync::mpsc::unbounded_channel();
-    let sent = Arc::new(AtomicU64::new(0));
-    let talker = Talker { say, heard: sender, sent: Arc::clone(&sent), limit, metadata };
+    let (sent, calls) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let talker = Talker { say, heard: sender, sent: Arc::clone(&sent), calls: Arc::clone(&calls), limit, metadata };
     let listener = listen(folder, NAME);
     listener.set_nonblocking(true).unwrap();
     let incoming = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener).unwrap());
     let service = link_server::LinkServer::new(talker).max_encoding_message_size(usize::MAX);
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-    Talking { heard, sent }
+    Talking { heard, sent, calls }
 }
 
 fn hello() -> FromSidecar {
@@ -197,13 +201,6 @@ fn kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// Processor time of this process, in the kernel's hundredths of a second.
-fn ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 async fn is_served(desk: &Desk) {
@@ -325,79 +322,100 @@ async fn a_link_that_has_ended_keeps_no_connection() {
     assert!(kinds.contains(&end), "{end:?}");
 }
 
+/// Pods that are hostile in every way there is.
+pub(crate) struct Crowd {
+    /// How many there are, numbered from 1.
+    pub(crate) pods: u32,
+    /// How often somebody came to each.
+    calls: Vec<Arc<AtomicU64>>,
+    _talkers: Vec<Talking>,
+}
+
+impl Crowd {
+    /// So many of each kind; must be made in a runtime.
+    pub(crate) fn gather(node: &Node, times: u32) -> Self {
+        let mut pods = 0;
+        let mut next = || {
+            pods += 1;
+            node.pod(pods)
+        };
+        let (mut calls, mut talkers) = (Vec::new(), Vec::new());
+        for _ in 0..times {
+            // Silence.
+            calls.push(raw(&next(), hold));
+            // Hangs up.
+            calls.push(raw(&next(), |_| ()));
+            // Not HTTP/2 at all.
+            calls.push(raw(&next(), |stream| pour(stream, &[0x55; 4096])));
+            // A frame longer than allowed: 16 MiB are announced.
+            calls.push(raw(&next(), |stream| {
+                let _ = stream.write_all(SETTINGS);
+                pour(stream, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+            }));
+            // HTTP/2, but only pings.
+            calls.push(raw(&next(), |stream| {
+                let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+                pour(stream, &frame(6, 0, 0, &[7; 8]).repeat(200));
+            }));
+            // Only settings.
+            calls.push(raw(&next(), |stream| pour(stream, &SETTINGS.repeat(400))));
+            // Headers that never end.
+            calls.push(raw(&next(), |stream| {
+                let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+                let _ = stream.write_all(&frame(1, 0, 1, &[0x88]));
+                pour(stream, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'].repeat(100)));
+            }));
+            // Headers that come byte by byte.
+            calls.push(raw(&next(), |stream| {
+                let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+                for byte in frame(1, 0, 1, &[0x88; 4000]) {
+                    if stream.write_all(&[byte]).is_err() {
+                        return;
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }));
+            // Streams that nobody asked for.
+            calls.push(raw(&next(), |stream| {
+                let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
+                pour(stream, &frame(5, 4, 1, &[0, 0, 0, 2, 0x82]).repeat(100));
+            }));
+            // A long list of headers, a huge message, a message that is no introduction, requests without end.
+            talkers.push(talk(&next(), u64::MAX, 64 << 10, |_| hello()));
+            talkers.push(talk(&next(), u64::MAX, 0, |_| prepare(1, &[&"x".repeat(1 << 20)])));
+            talkers.push(talk(&next(), u64::MAX, 0, over));
+            talkers.push(talk(&next(), u64::MAX, 0, |number| match number {
+                0 => hello(),
+                _ => prepare(number, &[&"y".repeat(15 << 10)]),
+            }));
+        }
+        calls.extend(talkers.iter().map(|talking| Arc::clone(&talking.calls)));
+        Self { pods, calls, _talkers: talkers }
+    }
+
+    /// How often somebody came, to each.
+    pub(crate) fn calls(&self) -> Vec<u64> {
+        self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).collect()
+    }
+}
+
 /// One pod for each way of being hostile; all at once, beside an honest one.
 #[tokio::test]
 async fn every_kind_of_hostility_costs_its_own_link_and_little_memory() {
-    const TIMES: u32 = 6;
     let node = Node::new();
     let agent = Agent::new([READY]);
-    let mut number = 0;
-    let mut next = || {
-        number += 1;
-        node.pod(number)
-    };
     let before = kib("VmRSS");
-    let mut talkers = Vec::new();
-    for _ in 0..TIMES {
-        // Silence.
-        raw(&next(), hold);
-        // Hangs up.
-        raw(&next(), |_| ());
-        // Not HTTP/2 at all.
-        raw(&next(), |stream| pour(stream, &[0x55; 4096]));
-        // A frame longer than allowed: 16 MiB are announced.
-        raw(&next(), |stream| {
-            let _ = stream.write_all(SETTINGS);
-            pour(stream, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
-        });
-        // HTTP/2, but only pings.
-        raw(&next(), |stream| {
-            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
-            pour(stream, &frame(6, 0, 0, &[7; 8]).repeat(200));
-        });
-        // Only settings.
-        raw(&next(), |stream| pour(stream, &SETTINGS.repeat(400)));
-        // Headers that never end.
-        raw(&next(), |stream| {
-            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
-            let _ = stream.write_all(&frame(1, 0, 1, &[0x88]));
-            pour(stream, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'].repeat(100)));
-        });
-        // Headers that come byte by byte.
-        raw(&next(), |stream| {
-            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
-            for byte in frame(1, 0, 1, &[0x88; 4000]) {
-                if stream.write_all(&[byte]).is_err() {
-                    return;
-                }
-                thread::sleep(Duration::from_millis(100));
-            }
-        });
-        // Streams that nobody asked for.
-        raw(&next(), |stream| {
-            let _ = stream.write_all(&[SETTINGS, SETTINGS_ACK].concat());
-            pour(stream, &frame(5, 4, 1, &[0, 0, 0, 2, 0x82]).repeat(100));
-        });
-        // A long list of headers, a huge message, a message that is no introduction, requests without end.
-        talkers.push(talk(&next(), u64::MAX, 64 << 10, |_| hello()));
-        talkers.push(talk(&next(), u64::MAX, 0, |_| prepare(1, &[&"x".repeat(1 << 20)])));
-        talkers.push(talk(&next(), u64::MAX, 0, over));
-        talkers.push(talk(&next(), u64::MAX, 0, |number| match number {
-            0 => hello(),
-            _ => prepare(number, &[&"y".repeat(15 << 10)]),
-        }));
-    }
-    let hostile = number;
+    let crowd = Crowd::gather(&node, 6);
+    let hostile = crowd.pods;
     let good = Desk::new(Policy::Required);
     let _serving = serve(&good, &node.pod(hostile + 1));
-    let used = ticks();
     let _finding = agent.serve(node.places());
     is_served(&good).await;
     // Longer than the first message may take, and some attempts.
     tokio::time::sleep(Duration::from_secs(8)).await;
     is_served(&good).await;
-    let (grown, used) = (kib("VmRSS").saturating_sub(before), ticks() - used);
-    println!("{hostile} hostile pods: {grown} KiB more, {used} ticks, servers included");
+    let grown = kib("VmRSS").saturating_sub(before);
+    println!("{hostile} hostile pods: {grown} KiB more, servers included");
     assert!(grown < 64 << 10, "{grown} KiB for {hostile} links and their servers");
     // Nobody came further than an introduction, and only who introduced himself came so far.
     let seen = agent.seen();

@@ -19,7 +19,7 @@ fn look(at: u64, listed: bool) -> Look {
     let pods = if listed { [(id(), pod())].into() } else { BTreeMap::new() };
     let uids = if listed { [(pod(), [UID.to_owned()].into())].into() } else { BTreeMap::new() };
     let asked = Moment(at * 1000);
-    let kubelet = Some(Answer { asked, counts: true, pods, uids });
+    let kubelet = Some(Answer { asked, counts: true, pods, uids, ..Answer::default() });
     Look { at: asked, kubelet, cgroups: Some(BTreeSet::new()), ..Look::default() }
 }
 
@@ -48,6 +48,15 @@ fn what_does_not_count_does_not_count() {
     not.kubelet.as_mut().unwrap().counts = false;
     let none = Look { kubelet: None, ..look(14, false) };
     assert_eq!(run(&[look(1, true), look(2, false), not, none], Release::Restore), [false; 4]);
+}
+
+#[test]
+fn what_two_pods_are_said_to_have_is_used_and_nobodys() {
+    let mut both = look(1, true);
+    both.kubelet.as_mut().unwrap().contested.insert(id());
+    let (tenancy, verdict) = Tenancy::begin(Moment(0)).after(&id(), Release::Restore, &both);
+    assert!(matches!(verdict, Verdict::Used(_)));
+    assert_eq!((tenancy.pod, tenancy.uids.len(), tenancy.seen), (None, 0, true));
 }
 
 #[test]

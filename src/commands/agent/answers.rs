@@ -16,15 +16,18 @@ pub(super) fn answer(list: &[PodDevices], asked: Moment, own: &Own, ours: &BTree
         Own::Unknown => false,
         Own::Pod { namespace, name } => list.iter().any(|pod| pod.namespace == *namespace && pod.name == *name),
     };
-    let mut pods = BTreeMap::new();
+    let (mut pods, mut contested) = (BTreeMap::new(), BTreeSet::new());
     for pod in list {
         let ids = pod.devices.iter().filter(|(resource, _)| ours.contains(resource)).flat_map(|(_, ids)| ids);
         for id in ids.filter_map(|id| id.parse::<DeviceId>().ok()) {
-            pods.insert(id, PodName { namespace: pod.namespace.clone(), name: pod.name.clone() });
+            let name = PodName { namespace: pod.namespace.clone(), name: pod.name.clone() };
+            if pods.insert(id.clone(), name.clone()).is_some_and(|other| other != name) {
+                contested.insert(id);
+            }
         }
     }
     let names: BTreeSet<PodName> = pods.values().cloned().collect();
-    Answer { asked, counts, pods, uids: uids_of(root, &names) }
+    Answer { asked, counts, pods, contested, uids: uids_of(root, &names) }
 }
 
 /// How long kubelet may take to read its own state after a start before it is said that its answers do not count.
@@ -94,8 +97,16 @@ mod tests {
         assert!(said(&own("agent-x")).counts && said(&Own::NoPod).counts);
         assert!(!said(&own("agent-y")).counts && !said(&Own::Unknown).counts);
         let said = said(&own("agent-x"));
+        assert!(said.contested.is_empty());
         let named = PodName { namespace: "vms".to_owned(), name: "launcher".to_owned() };
         assert_eq!(said.pods, [(id.parse().unwrap(), named.clone())].into());
         assert_eq!(said.uids[&named], ["uid-1".to_owned()].into());
+        // Whoever comes twice is one; whoever else has the same makes it nobody's.
+        let twice = || list.iter().chain(&list).cloned().collect::<Vec<_>>();
+        let contested = |list: &[PodDevices]| answer(list, Moment(5), &Own::NoPod, &ours, &tree.root()).contested;
+        assert!(contested(&twice()).is_empty());
+        let mut others = twice();
+        others[2].name = "launcher-2".to_owned();
+        assert_eq!(contested(&others), [id.parse().unwrap()].into());
     }
 }

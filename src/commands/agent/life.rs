@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::agent::{Status, look_around};
 use crate::base::held_back;
@@ -17,14 +17,19 @@ use crate::kubelet::{PodResources, Pods};
 use crate::link::find;
 use crate::link::names::Names;
 
+use super::uevents::Uevents;
 use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
 
 /// How often kubelet is asked and the node looked at while somebody has something.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// What asks for a look sooner, a pod among them, gets one this often at most.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
-/// How often the node's devices are looked at: something may have been plugged in, or let go.
+/// How often the node's devices are looked at though the kernel says nothing of them: a mount or a route may have let one go.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// What comes so soon after a message of the kernel's is of the same change: one function comes with its slot, its driver and its group.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Whatever the kernel says, the node is looked at for a third of the time at most, and not more often than this.
+const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// How often memory locks are asserted, as long as there are any.
 const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// How long plans under way may take at the end.
@@ -159,11 +164,22 @@ async fn refreshes(
 ) {
     let mut ticks = interval(REFRESH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut uevents = Uevents::listen();
+    let mut rested = tokio::time::Instant::now();
     loop {
+        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+        let listens = !agent.lacks_something();
+        let news = async {
+            sleep_until(rested).await;
+            uevents.news().await;
+        };
         tokio::select! {
             _ = ticks.tick() => (),
+            () = news, if listens => sleep(SETTLE).await,
             () = over(stopped.clone()) => return,
         }
+        uevents.pass_over();
+        let began = tokio::time::Instant::now();
         let ours = agent.clone();
         let refreshed = tokio::task::spawn_blocking(move || ours.refresh()).await;
         let refreshed = refreshed.unwrap_or_else(|_| Err("a mistake of ours, please report it".to_owned()));
@@ -176,6 +192,8 @@ async fn refreshes(
         if let Ok(Err(error)) = told {
             tracing::debug!(reason = %error, "no features for Node Feature Discovery");
         }
+        rested = tokio::time::Instant::now() + (began.elapsed() * 2).clamp(REFRESH_AT_MOST_EVERY, REFRESH_EVERY);
+        ticks.reset();
     }
 }
 

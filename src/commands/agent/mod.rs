@@ -5,6 +5,7 @@
 //! | `life` | what goes on side by side |
 //! | `answers` | kubelet's answers as values |
 //! | `watch` | the configuration, followed |
+//! | `uevents` | what the kernel says of devices |
 //! | `serve` | which resources are served |
 //! | `hooks` | KubeVirt's node hooks |
 //! | `admin` | the socket behind `node release` |
@@ -20,6 +21,7 @@ mod life;
 mod metrics;
 mod rivals;
 mod serve;
+mod uevents;
 mod watch;
 
 use std::sync::Arc;

@@ -1,13 +1,25 @@
 //! Parameters that the node's administrator has set for a module: modprobe gives them to every module it loads, so we do.
 //!
 //! From `modprobe.d` (modprobe.d(5)) and from the kernel's command line, where `module.name=value` counts for modules loaded later too.
+//!
+//! In a container the folders are not the node's: those that its first process sees are. What is opened there is read where it was opened,
+//! for a path in another mount namespace leads nowhere in ours.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use super::named;
-use super::place::real;
+use super::place::open;
 use crate::host::Root;
+
+/// The root of the node's first process, below ours.
+const FIRST: &str = "proc/1/root";
+
+/// No file of options comes near it.
+const LONGEST: u64 = 1 << 20;
 
 /// A file hides others of its name in later folders.
 const FOLDERS: [&str; 5] =
@@ -15,9 +27,11 @@ const FOLDERS: [&str; 5] =
 
 /// The parameters for a module, in the order in which modprobe would give them. What cannot be read sets none.
 pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
+    let first = Root::new(root.path(FIRST));
+    let node = if first.has("etc") { &first } else { root };
     let mut files = BTreeMap::<String, PathBuf>::new();
     for folder in FOLDERS {
-        for name in root.names(folder).unwrap_or_default() {
+        for name in names(node, Path::new(folder)).unwrap_or_default() {
             if name.ends_with(".conf") {
                 let path = Path::new(folder).join(&name);
                 files.entry(name).or_insert(path);
@@ -26,7 +40,7 @@ pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
     }
     let mut options = Vec::new();
     for path in files.values() {
-        let text = real(root, path).and_then(std::fs::read_to_string).unwrap_or_default().replace("\\\n", " ");
+        let text = text(node, path).unwrap_or_default().replace("\\\n", " ");
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             if words.next() == Some("options") && words.next().is_some_and(|name| named(name) == module) {
@@ -42,6 +56,18 @@ pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
     });
     options.extend(ours);
     options
+}
+
+fn names(root: &Root, folder: &Path) -> io::Result<Vec<String>> {
+    let folder = open(root, folder)?;
+    let entries = fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+fn text(root: &Root, path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(root, path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -62,11 +88,19 @@ mod tests {
             ("proc/cmdline", "root=/dev/kvm_intel.1 kvm-intel.vmentry=always kvm_intel. kvm.y=2 quiet\n"),
         ] {
             let path = tree.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let root = Root::new(tree.path());
         assert_eq!(options(&root, "kvm_intel"), ["pml=1", "nested=1", "ept=0", "vmentry=always"]);
         assert_eq!(options(&root, "igb"), Vec::<String>::new());
+        // In a container: what lies there is the image's, and the node's is behind its first process, with links of its own.
+        let node = tree.path().join("node");
+        fs::create_dir_all(node.join("etc/static/modprobe.d")).unwrap();
+        fs::write(node.join("etc/static/modprobe.d/a.conf"), "options kvm_intel pml=0\n").unwrap();
+        std::os::unix::fs::symlink("/etc/static/modprobe.d", node.join("etc/modprobe.d")).unwrap();
+        fs::create_dir_all(tree.path().join("proc/1")).unwrap();
+        std::os::unix::fs::symlink(&node, tree.path().join(FIRST)).unwrap();
+        assert_eq!(options(&root, "kvm_intel"), ["pml=0", "vmentry=always"]);
     }
 }

@@ -21,6 +21,14 @@ pub(super) fn real(root: &Root, below: &Path) -> io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
+/// Opens a path below a root to be read, with the same rules; the root may be that of another mount namespace.
+pub(super) fn open(root: &Root, below: &Path) -> io::Result<File> {
+    let top = File::open(root.folder())?;
+    let below = below.strip_prefix("/").unwrap_or(below);
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(openat2(&top, below, flags, Mode::empty(), ResolveFlags::IN_ROOT)?.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

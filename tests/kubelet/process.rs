@@ -1,0 +1,174 @@
+//! The agent itself at kubelet, on a tree of files in place of a node.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::geteuid;
+
+use crate::double::{Kind, Known, Kubelet};
+use crate::plain_node::{self, Node, OWN, RESOURCE, announce, kernel};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-tailor");
+const POD: &str = "00000000-0000-4000-8000-00000000000a";
+/// Less than the half minute after which the agent looks by itself.
+const SOON: Duration = Duration::from_secs(20);
+
+fn has(known: &Known, functions: usize) -> bool {
+    !known.stopped && known.healthy.len() == functions
+}
+
+fn kubelet(node: &Node) -> Kubelet {
+    let kubelet = Kubelet::start(&node.path("kubelet"), Kind::default());
+    kubelet.add_pod("00000000-0000-4000-8000-000000000000", OWN.0, OWN.1);
+    kubelet
+}
+
+async fn come_and_go() {
+    let node = Node::new(3, "");
+    let kubelet = kubelet(&node);
+    let _agent = node.start(Path::new(PROGRAM), &[]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 3)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    let said = kernel();
+    node.plug(1, false);
+    announce(&said, 1, false);
+    let known = kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap();
+    assert!(known.healthy.iter().all(|id| !id.starts_with(&plain_node::address(1))), "{known:?}");
+    node.plug(1, true);
+    announce(&said, 1, true);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 3)).await.unwrap();
+}
+
+#[test]
+fn a_device_that_comes_or_goes_is_told_when_the_kernel_says_so() {
+    // In a network namespace of this thread's alone: nobody else hears what is said there.
+    let tried = std::thread::spawn(|| {
+        if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+            return false;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(come_and_go());
+        true
+    });
+    if !tried.join().unwrap() {
+        println!("not tried: no network namespace without root");
+    }
+}
+
+/// A resource for some namespaces: without kubelet's word nobody has it.
+#[tokio::test]
+async fn whose_pod_it_is_must_be_known() {
+    if !geteuid().is_root() {
+        // An agent is root.
+        return;
+    }
+    let node = Node::new(1, ", namespaces: [labs]");
+    let kubelet = kubelet(&node);
+    let address = free_address();
+    let _agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    kubelet.add_pod(POD, "vms", "virt-launcher-a");
+    kubelet.admit(POD, "compute", RESOURCE, 1).await.unwrap();
+    let refused = kubelet.start_container(POD, "compute").await.unwrap_err();
+    let reason =
+        "virt-tailor: pods of namespace vms may not have example.com/vf: this node's configuration names others";
+    assert!(refused.contains("Unavailable") && refused.ends_with(reason), "{refused}");
+    // It registers devices, and does not say who has them.
+    fs::remove_file(node.path("kubelet/pod-resources/kubelet.sock")).unwrap();
+    let refused = kubelet.start_container(POD, "compute").await.unwrap_err();
+    let reason = "virt-tailor: example.com/vf is for some namespaces only, and kubelet has not said whose pod this is";
+    assert!(refused.contains("Unavailable") && refused.ends_with(reason), "{refused}");
+    // Nothing was tried: the device is as it was, and offered.
+    assert!(has(&kubelet.known(RESOURCE), 1));
+    let driver = node.path("host/sys/devices/pci0000:00").join(plain_node::address(0)).join("driver_override");
+    assert_eq!(fs::read_to_string(driver).unwrap(), "(null)\n");
+    // People see it: in a metric, and on the node.
+    let metrics = get(&address, "/metrics");
+    assert!(metrics.contains("\nvirt_tailor_refusals_total{resource=\"example.com/vf\"} 2\n"), "{metrics}");
+    assert!(
+        metrics.contains("application/openmetrics-text; version=1.0.0") && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+    let status = || {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["node", "status", "--state-dir"])
+            .arg(node.path("state"))
+            .arg("--host-root")
+            .arg(node.path("host"));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    while !status().contains(reason.trim_start_matches("virt-tailor: ")) {
+        assert!(Instant::now() < until, "{}", status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// A page: its head and what is in it.
+fn get(address: &str, path: &str) -> String {
+    ask(address, "GET", path)
+}
+
+fn ask(address: &str, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
+/// Until the log has a line.
+async fn logs(node: &Node, line: &str) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !node.log().contains(line) {
+        assert!(Instant::now() < until, "{line}: {}", node.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn another_configuration_is_taken_if_it_is_right_and_another_agent_is_not() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(2, "");
+    let kubelet = kubelet(&node);
+    let address = free_address();
+    let agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    for (page, head) in [("/healthz", "200 OK"), ("/readyz", "200 OK"), ("/metrics", "200 OK"), ("/", "404 Not Found")]
+    {
+        assert!(get(&address, page).starts_with(&format!("HTTP/1.1 {head}\r\n")), "{page}");
+    }
+    assert!(ask(&address, "POST", "/metrics").starts_with("HTTP/1.1 405 "));
+
+    let second = node.command(Path::new(PROGRAM)).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(75), "{said}");
+    assert!(said.contains("is held by another virt-tailor (process "), "{said}");
+
+    node.configure("  - {nane: example.com/vf}\n");
+    logs(&node, "the new configuration is wrong: the one before stays in force").await;
+    let one = |name: &str| format!("  - {{name: example.com/{name}, selector: {{vendor: \"8086\"}}}}\n");
+    node.configure(&[one("vf"), one("other")].concat());
+    logs(&node, "the new configuration does not fit this node: the one before stays in force").await;
+    assert!(node.log().contains("resources example.com/vf and example.com/other: "), "{}", node.log());
+    let known = kubelet.known(RESOURCE);
+    assert!(has(&known, 2) && known.registrations == 1, "{known:?}");
+    node.configure(&one("other"));
+    kubelet.wait("example.com/other", SOON, |known| has(known, 2)).await.unwrap();
+    kubelet.wait(RESOURCE, SOON, |known| known.stopped).await.unwrap();
+
+    // An end in order takes no longer than what is under way, and nothing is.
+    nix::sys::signal::kill(agent.pid(), nix::sys::signal::Signal::SIGTERM).unwrap();
+    logs(&node, "ending; nothing is undone").await;
+}
