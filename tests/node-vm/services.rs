@@ -78,4 +78,18 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
         vm.run("while systemctl is-active -q virt-tailor-return-toy.service.timer; do sleep 0.1; done").ok();
         assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before, "{orders:?}");
     }
+
+    // In the agent's container, which has nothing of the node but what is mounted there: the node's systemctl is what systemd will call.
+    vm.run(
+        "mkdir -p /run/box/proc /run/box/sys /run/box/dev /run/box/run/dbus; cd /run/box; cp /usr/local/bin/virt-tailor .
+         for place in proc sys dev run/dbus; do mount --rbind /$place $place; done",
+    )
+    .ok();
+    let hand = vm.spawn("exec 3<>/run/orders; exec chroot /run/box /virt-tailor node hand <&3");
+    let order = |order: Value| vm.run(&format!("echo '{order}' >/run/orders")).ok();
+    let timer = "virt-tailor-return-toy.service.timer";
+    order(json!({ "act": { "do": "returnAfter", "unit": "toy.service", "seconds": 600 } }));
+    vm.run(&format!("until systemctl is-active -q {timer}; do sleep 0.1; done")).ok();
+    order(json!({ "act": { "do": "cancelReturn", "unit": "toy.service" } }));
+    vm.run(&format!("while systemctl is-active -q {timer}; do sleep 0.1; done; kill -9 {}", hand.pid())).ok();
 }
