@@ -95,6 +95,8 @@ pub(super) enum Action {
         /// Of this type.
         type_name: String,
     },
+    /// KubeVirt makes mediated devices of this type, on whatever makes them.
+    MdevType(String),
     /// Huge pages.
     Pages {
         /// Their size.

@@ -15,6 +15,7 @@ pub(super) fn check(drafted: &Drafted, node: Node<'_>) -> Vec<String> {
         out.push(format!("kernel argument missing: {argument}"));
     }
     out.extend(machine.iommu.interrupt_sentence().map(str::to_owned));
+    out.extend(drafted.missing.iter().cloned());
     for (resource, _) in &drafted.resources {
         let devices = selected(machine, resource);
         if devices.is_empty() {

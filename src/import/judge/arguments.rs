@@ -114,6 +114,11 @@ const JUDGED: &[&str] = &[
     "fbcon",
 ];
 
+/// Whether this whole name is an argument of the kernel's own, though there is a dot in it.
+pub(in crate::import) fn is_argument(name: &str) -> bool {
+    [OWN, TIMING, JUDGED].iter().any(|all| all.contains(&name))
+}
+
 impl Judge<'_> {
     pub(super) fn argument(&mut self, name: &str, value: Option<&str>) -> Told {
         let given = value.unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::base::{ByteSize, PciAddress};
 use crate::config::node::{AwayOnly, Cpus, IsolateCpus, PinOnly, PrepareStep, ProfileStep, ReleaseOnly, ResetMethod};
 use crate::host::VtKind;
 use crate::import::action::{IdsBy, Vfs};
-use crate::import::draft::{Key, Shape, add_profile_step, add_step};
+use crate::import::draft::{FILL_IN, Key, Shape, add_profile_step, add_step};
 use crate::import::verdict::Verdict;
 
 use super::{Judge, Told, parsed};
@@ -160,8 +160,8 @@ impl Judge<'_> {
                 let which = function.map_or_else(|| "the virtual function".to_owned(), |function| function.to_string());
                 self.draft.unplaced.push(vec![
                     "- name: nvidia.com/vgpu".to_owned(),
-                    format!("  selector: {{address: \"0000:00:00.0\"}}   # the card whose function {which} is: readlink …/{which}/physfn"),
-                    format!("  nodes: [{}]", crate::import::draft::FILL_IN),
+                    format!("  selector: {{address: {FILL_IN}}}   # the card whose function {which} is: readlink …/{which}/physfn"),
+                    self.draft.nodes(self.node),
                     "  kind: vgpu".to_owned(),
                     format!("  vgpu: {{type: \"{value}\"}}"),
                 ]);

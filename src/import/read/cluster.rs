@@ -1,4 +1,4 @@
-//! Objects of a cluster that say how its nodes run: PerformanceProfile, KubeletConfig, KubeVirt's list of devices.
+//! Objects of a cluster that say how its nodes run: PerformanceProfile, KubeletConfig.
 
 use crate::base::ByteSize;
 use crate::config::tree::Node;
@@ -7,7 +7,7 @@ use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
 use super::Reading;
-use super::arguments::{pair, words};
+use super::arguments::words;
 use super::documents::{at, fields, items, map, text, texts, told, yes};
 
 /// PerformanceProfile (performance.openshift.io): CPUs, huge pages, kernel arguments.
@@ -140,39 +140,5 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             _ => Verdict::aside("kubelet's own setting: left as it is"),
         };
         reading.found(&place, &said, Action::Told(verdict));
-    }
-}
-
-/// `permittedHostDevices` of KubeVirt or HyperConverged: what devices are called there.
-pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
-    let spec = node.get("spec");
-    let configuration = spec.and_then(|spec| spec.get("configuration"));
-    let devices =
-        [spec, configuration].into_iter().flatten().find_map(|node| map(node, "permittedHostDevices", place, reading));
-    let Some(devices) = devices else {
-        let why = "it permits no host devices: it prepares nothing";
-        reading.found(&at(node, place), "without permittedHostDevices", Action::Told(Verdict::aside(why)));
-        return;
-    };
-    let listed = ["pciHostDevices", "pciDevices"].map(|field| items(devices, field, place, reading));
-    for device in listed.into_iter().flatten() {
-        let place = at(device, place);
-        let selector =
-            text(device, "pciDeviceSelector").or_else(|| text(device, "pciVendorSelector")).unwrap_or_default();
-        let resource = text(device, "resourceName").unwrap_or_default();
-        let said = format!("{resource}: {selector}");
-        match pair(&selector) {
-            Some((vendor, device_id)) => {
-                let external = yes(device, "externalResourceProvider");
-                reading.found(&place, &said, Action::Name { resource, vendor, device: device_id, external });
-            }
-            None => reading
-                .malformed(&place, &format!("pciDeviceSelector {selector:?} is not vendor:device, e.g. 10DE:2206")),
-        }
-    }
-    for device in items(devices, "mediatedDevices", place, reading) {
-        let said = told(device);
-        let why = "KubeVirt's list of mediated devices stays: set externalResourceProvider: true where a NodeConfig has the resource";
-        reading.found(&at(device, place), &said, Action::Told(Verdict::stays(why)));
     }
 }

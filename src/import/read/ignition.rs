@@ -177,6 +177,10 @@ fn storage(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
     }
     for tree in items(node, "trees", place, reading) {
         let folder = super::documents::told(tree.get("local").unwrap_or(tree));
+        if let Some(files) = embedded::tree(tree, &folder, place, reading) {
+            parts.extend(files);
+            continue;
+        }
         let why = format!("it is in the folder {folder}: import that folder, too");
         parts.push(told(at(tree, place), &format!("storage.trees: {folder}"), Verdict::unclear(why)));
     }

@@ -38,7 +38,8 @@ pub(super) fn of(path: &str, text: &str) -> Kind {
     by_path(path).unwrap_or_else(|| by_text(text))
 }
 
-fn by_path(path: &str) -> Option<Kind> {
+/// The format that a path alone tells.
+pub(super) fn by_path(path: &str) -> Option<Kind> {
     let name = file_name(path);
     let below = |folder: &str| path.contains(&format!("{folder}/"));
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));

@@ -52,6 +52,47 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     script_line(place, line, undo, reading);
 }
 
+/// A line that is given to a shell.
+pub(in crate::import) fn exec_shell(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
+    script_line(place, line, undo, reading);
+}
+
+/// What a command writes, if all of it is known: the words of `echo` and `printf`, as these write them.
+fn written(name: &str, texts: &[&str]) -> Option<String> {
+    match name {
+        "echo" => {
+            let options = texts.iter().take_while(|text| ["-n", "-e", "-ne", "-en", "-E"].contains(*text)).count();
+            let (options, words) = texts.split_at_checked(options)?;
+            let text = words.join(" ");
+            let escapes = options.iter().any(|option| option.contains('e'));
+            Some(if escapes { text.replace("\\n", "\n").replace("\\t", "\t") } else { text })
+        }
+        "printf" => {
+            let (format, words) = texts.split_first()?;
+            let format = format.replace("\\n", "\n").replace("\\t", "\t");
+            let holes = format.matches("%s").count() + format.matches("%d").count();
+            if holes == 0 {
+                return (!format.contains('%') && words.is_empty()).then_some(format);
+            }
+            // What is left over begins the format anew (printf(1)).
+            let mut out = String::new();
+            for words in words.chunks(holes) {
+                let mut rest = format.as_str();
+                for word in words {
+                    let at = rest.find('%')?;
+                    let after = rest.get(at + 1..)?.strip_prefix(['s', 'd'])?;
+                    out.push_str(rest.get(..at)?);
+                    out.push_str(word);
+                    rest = after;
+                }
+                out.push_str(rest);
+            }
+            (!out.contains('%')).then_some(out)
+        }
+        _ => None,
+    }
+}
+
 /// A text that a line runs: its places are that line. A script that it runs has lines of its own.
 fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
     script(&place.one_line(), line, &[], undo, reading);
@@ -71,37 +112,44 @@ pub(super) fn command(
     said: &str,
     words: &[Known],
     to: Option<&Known>,
+    document: Option<&Known>,
     undo: bool,
     reading: &mut Reading<'_>,
 ) {
     let Some((name, arguments)) = words.split_first() else { return };
     let texts: Vec<&str> = arguments.iter().map(|word| word.text.as_str()).collect();
     let name = base(&name.text);
+    let whole = arguments.iter().all(|word| word.whole);
+    let text = match document {
+        Some(document) => document.whole.then(|| document.text.clone()),
+        None => written(name, &texts).filter(|_| whole),
+    };
     if let Some(to) = to.filter(|to| is_kernel(&to.text)) {
-        let written: Vec<&str> = texts.iter().copied().filter(|text| *text != "-n" && *text != "-e").collect();
-        let value = written.join(" ").trim().trim_end_matches("\\n").to_owned();
-        let known = arguments.iter().all(|word| word.whole) && to.whole && ["echo", "printf", "tee"].contains(&name);
-        let action = if known {
-            Action::Write { path: to.text.clone(), value }
-        } else {
-            Action::Told(Verdict::unclear("what is written where is only known when it runs"))
+        let action = match text {
+            Some(text) if to.whole => Action::Write { path: to.text.clone(), value: text.trim().to_owned() },
+            _ => Action::Told(Verdict::unclear("what is written where is only known when it runs")),
         };
         reading.change(place, said, action, undo);
         return;
     }
-    if let Some(to) = to.filter(|to| to.text.starts_with("/etc/")) {
-        reading.unclear(
-            place,
-            said,
-            &format!("it writes {}, which is read at the next boot: import that file too", to.text),
-        );
+    if let Some(to) = to.filter(|to| to.text.starts_with("/etc/") || document.is_some() && to.text.starts_with("/usr/"))
+    {
+        let read = match text {
+            Some(text) if to.whole => reading.written(place, &to.text, text),
+            _ => false,
+        };
+        if read {
+            reading.idle += 1;
+        } else {
+            let why = format!("it writes {}, which is read at the next boot: import that file too", to.text);
+            reading.unclear(place, said, &why);
+        }
         return;
     }
     if to.is_some_and(|to| !is_elsewhere(&to.text)) && WRITERS.contains(&name) {
         reading.unclear(place, said, "where it writes is only known when it runs: write the whole path");
         return;
     }
-    let whole = arguments.iter().all(|word| word.whole);
     match name {
         "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
             let skip = arguments.iter().position(|word| {
@@ -111,11 +159,12 @@ pub(super) fn command(
                 !option && !own
             });
             match skip.and_then(|at| arguments.get(at..)) {
-                Some(rest) => command(place, said, rest, to, undo, reading),
+                Some(rest) => command(place, said, rest, to, document, undo, reading),
                 None => reading.idle += 1,
             }
         }
-        shell if is_shell(shell) => in_shell(place, said, arguments, undo, reading),
+        shell if is_shell(shell) => in_shell(place, said, arguments, document, undo, reading),
+        "eval" if whole => script_line(place, &texts.join(" "), undo, reading),
         "source" | "." => match texts.first() {
             Some(path) if reading.run_embedded(path, &[], undo) => {}
             _ => reading.unclear(place, said, "the file is not among those given"),
@@ -180,13 +229,30 @@ fn changes(name: &str) -> bool {
 }
 
 /// `sh -c TEXT`, or a script of its own.
-fn in_shell(place: &Place, said: &str, arguments: &[Known], undo: bool, reading: &mut Reading<'_>) {
+fn in_shell(
+    place: &Place,
+    said: &str,
+    arguments: &[Known],
+    document: Option<&Known>,
+    undo: bool,
+    reading: &mut Reading<'_>,
+) {
     let flag = arguments.iter().position(|word| word.text.starts_with('-') && word.text.contains('c'));
     if let Some(text) = flag.and_then(|at| arguments.get(at + 1)) {
+        if !text.whole {
+            return reading.unclear(place, said, "what it runs is only known when it runs");
+        }
         script_line(place, &text.text, undo, reading);
         return;
     }
-    let path = arguments.iter().position(|word| !word.text.starts_with('-'));
+    let path = arguments.iter().position(|word| !word.text.starts_with('-') || word.text == "-");
+    if let (None, Some(document)) = (path, document) {
+        match document.whole {
+            true => script_line(place, &document.text, undo, reading),
+            false => reading.unclear(place, said, "what it runs is only known when it runs"),
+        }
+        return;
+    }
     if let Some((path, rest)) = path.and_then(|at| arguments.get(at..)).and_then(<[Known]>::split_first) {
         let owned: Vec<String> = rest.iter().map(|word| word.text.clone()).collect();
         if reading.run_embedded(&path.text, &owned, undo) {
@@ -202,7 +268,7 @@ fn container(place: &Place, said: &str, arguments: &[Known], undo: bool, reading
     // The last: an image's own entry point may be named before it.
     let inner = arguments.iter().rposition(|word| INNER.contains(&base(&word.text)));
     match (arguments.first().map(|word| word.text.as_str()), inner.and_then(|at| arguments.get(at..))) {
-        (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, undo, reading),
+        (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, None, undo, reading),
         (Some("pull"), _) => {
             let why = "the module's build is unpacked once into a folder of the node; no boot waits for a registry";
             reading.found(place, said, Action::Told(Verdict::now(why)));

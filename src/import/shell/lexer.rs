@@ -9,6 +9,8 @@ pub(super) enum Piece {
     Variable(String, Option<String>, bool),
     /// `$(…)`, `` `…` ``, `$((…))`: only known when it runs.
     Open,
+    /// `NAME=(…)`: the words of an array (bash(1), "Arrays").
+    Array(Vec<Word>),
 }
 
 /// A word.
@@ -25,8 +27,19 @@ pub(super) struct Simple {
     pub words: Vec<Word>,
     /// Where `>` or `>>` leads.
     pub to: Option<Word>,
+    /// What it is given by `<<`.
+    pub document: Option<Document>,
     /// What ended it: `;`, `|`, `&&`, `||`, `&`, `(`, `)`, or nothing.
     pub end: &'static str,
+}
+
+/// A here-document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    /// Its text.
+    pub text: String,
+    /// Whether variables in it are left as they are.
+    pub is_quoted: bool,
 }
 
 /// How deep `"$(` within `"$(` is followed.
@@ -41,6 +54,13 @@ pub(super) struct Unclosed {
     what: &'static str,
 }
 
+struct Heredoc {
+    end: String,
+    is_quoted: bool,
+    /// Of which command, by its index.
+    of: usize,
+}
+
 struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     line: u64,
@@ -50,7 +70,7 @@ struct Lexer<'a> {
     /// The next word is the target of a redirection: of standard output, or of another.
     redirect: Option<bool>,
     /// Ends of here-documents that follow the line.
-    heredocs: Vec<String>,
+    heredocs: Vec<Heredoc>,
     heredoc_next: bool,
     unclosed: Option<Unclosed>,
     /// How many `$(` are open just now, one within quotes of the other.
@@ -77,6 +97,55 @@ pub(super) fn commands(text: &str) -> Result<Vec<Simple>, Unclosed> {
     }
     lexer.end("");
     lexer.unclosed.map_or(Ok(lexer.out), Err)
+}
+
+/// A variable that is set at the left margin of a file, as `/etc/default/grub` has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::import) struct Assigned {
+    /// Its line, from 1.
+    pub line: u64,
+    /// Its name.
+    pub name: String,
+    /// Whether it is added to what was there (`+=`).
+    pub adds: bool,
+    /// Its value, piece by piece: a text, or the name of a variable.
+    pub value: Vec<Result<String, String>>,
+}
+
+impl Assigned {
+    /// Whether what was there is a part of it.
+    pub(in crate::import) fn keeps(&self) -> bool {
+        self.adds || self.value.iter().any(|piece| piece.as_ref().is_err_and(|name| *name == self.name))
+    }
+}
+
+/// The assignments of a text, and the lines that are none. `Err`: the line, and what is not closed.
+pub(in crate::import) fn assignments(text: &str) -> Result<(Vec<Assigned>, Vec<(u64, String)>), (u64, String)> {
+    let (mut all, mut others) = (Vec::new(), Vec::new());
+    for command in commands(text).map_err(|unclosed| (unclosed.line, unclosed.to_string()))? {
+        let words = match command.words.split_first() {
+            Some((first, rest)) if matches!(&first[..], [Piece::Text(text, false)] if text == "export") => rest,
+            _ => &command.words[..],
+        };
+        let count = all.len();
+        for word in words {
+            let Some((Piece::Text(text, false), rest)) = word.split_first() else { break };
+            let Some((name, value)) = text.split_once('=') else { break };
+            let mut pieces = vec![Ok(value.to_owned())];
+            pieces.extend(rest.iter().map(|piece| match piece {
+                Piece::Text(text, _) => Ok(text.clone()),
+                Piece::Variable(name, ..) => Err(name.clone()),
+                Piece::Open | Piece::Array(_) => Err("(…)".to_owned()),
+            }));
+            let adds = name.ends_with('+');
+            let name = name.trim_end_matches('+').to_owned();
+            all.push(Assigned { line: command.line, name, adds, value: pieces });
+        }
+        if all.len() == count || all.len() - count < words.len() {
+            others.push((command.line, command.said));
+        }
+    }
+    Ok((all, others))
 }
 
 impl Lexer<'_> {
@@ -123,7 +192,9 @@ impl Lexer<'_> {
                 .iter()
                 .filter_map(|piece| if let Piece::Text(text, _) = piece { Some(text.as_str()) } else { None })
                 .collect();
-            self.heredocs.push(end.trim_start_matches('-').to_owned());
+            let is_quoted = word.iter().any(|piece| matches!(piece, Piece::Text(_, true)));
+            let end = end.trim_start_matches('-').to_owned();
+            self.heredocs.push(Heredoc { end, is_quoted, of: self.out.len() });
             return;
         }
         match self.redirect.take() {
@@ -180,11 +251,43 @@ impl Lexer<'_> {
                 let end = if self.followed_by('&') { "&&" } else { "&" };
                 self.end(end);
             }
+            '(' if self.assigns() => self.array(),
             '(' => self.end("("),
             ')' => self.end(")"),
             '>' => self.redirect_out(),
             '<' => self.redirect_in(),
             c => self.push(Piece::Text(c.to_string(), false)),
+        }
+    }
+
+    /// Whether a name and `=` stand before.
+    fn assigns(&self) -> bool {
+        let Some([Piece::Text(text, false)]) = self.word.as_deref() else { return false };
+        text.strip_suffix('=').is_some_and(|name| {
+            !name.is_empty() && !name.contains(|c: char| !c.is_ascii_alphanumeric() && !"_+".contains(c))
+        })
+    }
+
+    /// `NAME=(`, the bracket taken: what is in it, without arrays of its own.
+    fn array(&mut self) {
+        let (line, mut text, mut before, mut quote, mut depth) = (self.line, String::new(), ' ', None, 0_u32);
+        while let Some(c) = self.within('\0', line, "a (") {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (Some(_), _) => {}
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '(') if before != '$' && depth == 0 => return self.push(Piece::Open),
+                (None, '(') => depth += 1,
+                (None, ')') if depth == 0 => break,
+                (None, ')') => depth -= 1,
+                _ => {}
+            }
+            text.push(c);
+            before = c;
+        }
+        match commands(&text) {
+            Ok(all) => self.push(Piece::Array(all.into_iter().flat_map(|one| one.words).collect())),
+            Err(_) => self.push(Piece::Open),
         }
     }
 
@@ -219,7 +322,8 @@ impl Lexer<'_> {
     }
 
     fn skip_heredocs(&mut self) {
-        for end in std::mem::take(&mut self.heredocs) {
+        for Heredoc { end, is_quoted, of } in std::mem::take(&mut self.heredocs) {
+            let mut text = String::new();
             loop {
                 let mut line = String::new();
                 let mut more = false;
@@ -233,6 +337,11 @@ impl Lexer<'_> {
                 if line.trim() == end || !more {
                     break;
                 }
+                text.push_str(&line);
+                text.push('\n');
+            }
+            if let Some(command) = self.out.get_mut(of) {
+                command.document = Some(Document { text, is_quoted });
             }
         }
         self.now.said.clear();
@@ -388,6 +497,7 @@ mod tests {
         assert_eq!(all[0].words.len(), 2);
         assert_eq!(all[0].to, Some(vec![Piece::Text("/sys/x".into(), false)]));
         assert_eq!(all[1].to, None);
+        assert_eq!(all[2].document, Some(Document { text: " a > b\n".to_owned(), is_quoted: false }));
         assert_eq!((all[3].said.as_str(), all[3].line), ("z", 6), "{:?}", shown("cat <<EOF >f\n a > b\nEOF\nz"));
     }
 
@@ -425,8 +535,21 @@ mod tests {
     }
 
     #[test]
+    fn arrays_are_words() {
+        let all = commands("A=(a \"b c\" # no\n d)\nx").unwrap();
+        assert_eq!(all.len(), 2);
+        let Some(Piece::Array(words)) = all[0].words[0].get(1) else { panic!("{all:?}") };
+        assert_eq!(words.len(), 3);
+        let _ = commands(&"a=(".repeat(1 << 20));
+        let _ = commands(&"a=($(".repeat(1 << 20));
+    }
+
+    #[test]
     fn nothing_ends_in_a_loop_or_a_panic() {
-        for text in ["'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$", "case", "\r\n#"] {
+        for text in [
+            "a=(", "a=()", "a=(b)c", "'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$",
+            "case", "\r\n#",
+        ] {
             let _ = commands(text);
         }
         let _ = commands(&"\"$(".repeat(1 << 20));

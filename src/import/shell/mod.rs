@@ -7,5 +7,6 @@ mod commands;
 mod lexer;
 mod run;
 
-pub(super) use commands::exec_line;
+pub(super) use commands::{exec_line, exec_shell};
+pub(super) use lexer::assignments;
 pub(super) use run::script;

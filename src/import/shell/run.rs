@@ -6,7 +6,7 @@ use crate::import::place::Place;
 use crate::import::read::Reading;
 
 use super::commands::command;
-use super::lexer::{Piece, Simple, Word, commands};
+use super::lexer::{Document, Piece, Simple, Word, commands};
 
 /// How deep functions and scripts may call each other.
 const MAX_DEPTH: usize = 8;
@@ -45,7 +45,7 @@ pub(in crate::import) fn script(
     };
     reading.depth += 1;
     let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
-    let mut variables = HashMap::new();
+    let mut variables = reading.environment.clone();
     bind(&mut variables, arguments);
     run.block(&all, &mut variables, reading);
     if reading.followed == MAX_COMMANDS {
@@ -231,6 +231,9 @@ impl Run<'_> {
         let words = self.assign(words, variables);
         let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         let to = simple.to.as_ref().map(|word| self.file(word, variables));
+        let document =
+            simple.document.as_ref().or(next.filter(|_| simple.end == "|").and_then(|next| next.document.as_ref()));
+        let document = document.map(|document| self.document(document, variables));
         let place = self.place.line(simple.line);
         let Some(name) = expanded.first().filter(|word| word.whole).map(|word| word.text.clone()) else {
             if expanded.is_empty() {
@@ -284,8 +287,15 @@ impl Run<'_> {
                 all = files;
             }
         }
+        // `tee file <<END`: it is given what it writes.
+        if let (None, Some(at)) =
+            (&tee, expanded.iter().position(|word| word.text == "tee").filter(|_| document.is_some()))
+        {
+            let files = expanded.iter().skip(at + 1).filter(|word| !word.text.starts_with('-'));
+            all = files.map(|word| Some(word.clone())).collect();
+        }
         for to in all {
-            command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+            command(&place, &simple.said, &expanded, to.as_ref(), document.as_ref(), self.undo, reading);
         }
         1 + usize::from(tee.is_some())
     }
@@ -302,13 +312,29 @@ impl Run<'_> {
         while let Some((word, rest)) = words.split_first() {
             let Some(Piece::Text(text, false)) = word.first() else { break };
             let Some((name, value)) = text.split_once('=') else { break };
-            let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let bare = name.strip_suffix('+').unwrap_or(name);
+            let good = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             if !good || name.as_bytes()[0].is_ascii_digit() {
                 break;
             }
+            let (name, adds) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
             let mut right = word.clone();
             right[0] = Piece::Text(value.to_owned(), false);
-            let known = self.one(&right, variables);
+            let mut known = match right.get(1) {
+                Some(Piece::Array(words)) => self.array(words, variables),
+                _ => self.one(&right, variables),
+            };
+            let all = format!("{name}[@]");
+            match (matches!(right.get(1), Some(Piece::Array(_))), known.whole) {
+                (true, true) => variables.insert(all, known.text.clone()),
+                _ => variables.remove(&all),
+            };
+            if adds {
+                match variables.get(name) {
+                    Some(before) => known.text.insert_str(0, before),
+                    None => known.whole = false,
+                }
+            }
             if known.whole {
                 variables.insert(name.to_owned(), known.text);
             } else {
@@ -319,9 +345,33 @@ impl Run<'_> {
         words
     }
 
+    /// The words of an array in one text, as `for` takes them apart again.
+    fn array(&self, words: &[Word], variables: &HashMap<String, String>) -> Known {
+        let words: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
+        let blank = |word: &Known| word.text.contains(char::is_whitespace);
+        let whole = words.iter().all(|word| word.whole && !blank(word));
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        Known { text: texts.join(" "), whole }
+    }
+
+    /// A here-document: in one without quotes at its end variables are known by their values.
+    fn document(&self, document: &Document, variables: &HashMap<String, String>) -> Known {
+        if document.is_quoted || !document.text.contains(['$', '`', '\\']) {
+            return Known { text: document.text.clone(), whole: true };
+        }
+        // It is read as what stands between two double quotes is, but for these themselves.
+        let quoted = format!("x \"{}\"", document.text.replace('"', "\\\""));
+        match commands(&quoted).ok().as_deref() {
+            Some([Simple { words, .. }]) if words.len() == 2 => self.one(&words[1], variables),
+            _ => Known { text: "…".to_owned(), whole: false },
+        }
+    }
+
     /// A word as the path of a file: from the folder that the script is in, if that is known.
     fn file(&self, word: &Word, variables: &HashMap<String, String>) -> Known {
-        let known = self.one(word, variables);
+        let mut known = self.one(word, variables);
+        // More than one file: no shell writes to that.
+        known.whole &= braces(word).is_none();
         match joined(variables.get(FOLDER), &known.text) {
             Some(text) if known.whole && !known.text.starts_with('/') => Known { text, whole: true },
             _ => known,
@@ -341,7 +391,7 @@ impl Run<'_> {
                         known.whole = false;
                     }
                 },
-                Piece::Open => {
+                Piece::Open | Piece::Array(_) => {
                     known.text.push('…');
                     known.whole = false;
                 }
@@ -356,11 +406,51 @@ impl Run<'_> {
 
     /// A word as the words it becomes: a variable without quotes may be several.
     fn expand(&self, word: &Word, variables: &HashMap<String, String>) -> Vec<Known> {
-        if let [Piece::Variable(name, default, false)] = &word[..]
+        // `"${NAME[@]}"` is several in quotes, too.
+        if let [rest @ .., Piece::Variable(name, default, quoted)] = &word[..]
+            && (!quoted || name.ends_with("[@]"))
+            && rest.iter().all(|piece| matches!(piece, Piece::Text(text, _) if text.is_empty()))
             && let Some(value) = variables.get(name).or(default.as_ref())
         {
             return value.split_whitespace().map(|text| Known { text: text.to_owned(), whole: true }).collect();
         }
-        vec![self.one(word, variables)]
+        match braces(word) {
+            Some(words) => words.iter().map(|word| self.one(word, variables)).collect(),
+            None => vec![self.one(word, variables)],
+        }
     }
+}
+
+/// `a{b,c}` and `a{1..3}`, without quotes, as the words it becomes (bash(1), "Brace Expansion").
+fn braces(word: &Word) -> Option<Vec<Word>> {
+    let found = word.iter().enumerate().find_map(|(at, piece)| {
+        let Piece::Text(text, false) = piece else { return None };
+        let (before, rest) = text.split_once('{')?;
+        let (inner, after) = rest.split_once('}')?;
+        Some((at, before, alternatives(inner)?, after))
+    });
+    let (at, before, alternatives, after) = found?;
+    let mut out: Vec<Word> = Vec::new();
+    for one in alternatives {
+        let mut word = word.clone();
+        word[at] = Piece::Text(format!("{before}{one}{after}"), false);
+        match braces(&word) {
+            Some(words) => out.extend(words),
+            None => out.push(word),
+        }
+        if out.len() > MAX_WORDS {
+            break;
+        }
+    }
+    Some(out)
+}
+
+/// What stands in a brace: a list, or a range of numbers.
+fn alternatives(inner: &str) -> Option<Vec<String>> {
+    if inner.contains(',') && !inner.contains('{') {
+        return Some(inner.split(',').map(str::to_owned).collect());
+    }
+    let (first, last) = inner.split_once("..")?;
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last && usize::from(last - first) < MAX_WORDS).then(|| (first..=last).map(|n| n.to_string()).collect())
 }
