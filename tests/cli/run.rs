@@ -52,7 +52,7 @@ spec:
     rom: {bar: off}
 ";
 
-const NODE: &str = "apiVersion: virt-tailor.io/v1alpha1
+pub(crate) const NODE: &str = "apiVersion: virt-tailor.io/v1alpha1
 kind: NodeConfig
 metadata: {name: lab}
 spec:

@@ -170,3 +170,53 @@ fn every_text_is_as_written() {
     assert!(wrong.is_empty(), "{}\nif this is meant: UPDATE_GOLDEN=1 cargo test --test cli", wrong.join("\n"));
     assert_eq!(files, CASES.len(), "a text in {} belongs to no case", folder.display());
 }
+
+/// Who is not root is told so, whatever he asks that changes the node.
+#[test]
+fn who_is_not_root_is_told() {
+    use std::os::unix::process::CommandExt as _;
+    // Only root can become another user, and who is none need not.
+    let is_root = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0).unwrap();
+    for arguments in ["node undo --owner trial", "node release --all"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
+        command.args(arguments.split(' ')).args(["--state-dir", "/var/lib/virt-tailor-of-nobody"]);
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        // The program may lie in a folder that nobody else enters.
+        let Ok(output) = command.output() else { continue };
+        assert_eq!(output.status.code(), Some(66));
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "virt-tailor: cannot make /var/lib/virt-tailor-of-nobody: Permission denied (os error 13): a node is changed by root alone, run it as root\n"
+        );
+    }
+}
+
+/// A node whose IOMMU is off: said first, and what to do about it.
+#[test]
+fn a_node_without_an_iommu_is_told() {
+    let place = Place::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let text = std::fs::read_to_string(golden.join("inspect/iommu-off/host.txt")).unwrap();
+    let host = crate::host_tree::unpack_text(&text);
+    let boot = host.path().join("proc/sys/kernel/random");
+    std::fs::create_dir_all(&boot).unwrap();
+    std::fs::write(boot.join("boot_id"), "11111111-2222-3333-4444-555555555555\n").unwrap();
+    place.write("here.yaml", &crate::run::NODE.replace("address: [\"0000:0a:00.0\"]", "vendor: \"10de\""));
+    let mut shown = String::new();
+    for command in [
+        "node inspect --host-root HOST",
+        "node plan --config here.yaml --node-name desk --resource example.com/gpu --owner trial --host-root HOST --state-dir state",
+    ] {
+        let ran = place.run(&command.replace("HOST", host.path().to_str().unwrap()));
+        shown +=
+            &format!("$ virt-tailor {command}\nexit code {}\n--- stdout\n{}--- stderr\n{}", ran.code, ran.out, ran.err);
+    }
+    let path = golden.join("cli-node/iommu-off.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &shown).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), shown);
+}

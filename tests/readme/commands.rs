@@ -140,8 +140,7 @@ fn commands_in_running_text_are_known() {
                 Err(error) => error,
             };
             use clap::error::ErrorKind;
-            let only_named =
-                [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+            let only_named = [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
             assert!(only_named.contains(&missing.kind()), "{path}: {command}\n{missing}");
             known += 1;
         }

@@ -53,6 +53,10 @@ const OWN: &[&str] = &[
     "ostree.prepare-root.composefs",
     "vt.handoff",
     "consoleblank",
+    "ipv6.disable",
+    "cgroup_disable",
+    "dyndbg",
+    "single",
 ];
 
 /// What is for hard real time or for the node's own speed: at boot, and no VM needs it.

@@ -408,6 +408,9 @@ impl Judge<'_> {
                 }
             }
         }
+        if matches!(action, Action::Name { external: true, .. }) {
+            return Verdict::aside("another device plugin offers it, and no file here binds it: left as it is");
+        }
         let by_address = self.draft.wishes.iter().find_map(|wish| match wish.key {
             Key::Address(address) if wish.shape == Shape::Pci && wish.name.is_none() => Some(address),
             _ => None,

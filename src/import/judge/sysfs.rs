@@ -58,6 +58,9 @@ impl Judge<'_> {
             (["sys", "bus", "pci", "devices", _, "reset"], _) => {
                 Ok(Verdict::now("vfio-pci resets a device when a VM opens it and when it closes it"))
             }
+            (["sys", "bus", "pci", "devices", _, "remove"] | ["sys", "bus", "pci", .., "rescan"], _) => Ok(
+                Verdict::now("a function is bound and reset where it is: none is removed from the bus and found again"),
+            ),
             (["sys", "module", module, "parameters", name], _) => self.parameter(module, name, value, from),
             (["proc", "irq", ..], _) => Ok(self.irqs_away()),
             (["sys", "devices", "virtual", "workqueue", ..], _) => {

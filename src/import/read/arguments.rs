@@ -17,6 +17,11 @@ pub(super) fn words(place: &Place, line: &str, reading: &mut Reading<'_>) {
         match c {
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => {
+                if word == "--" {
+                    let why = "what stands behind -- is init's: left as it is";
+                    reading.found(place, line, Action::Told(Verdict::aside(why)));
+                    return;
+                }
                 if !word.is_empty() {
                     argument(place, &word, reading);
                     word.clear();
@@ -68,7 +73,8 @@ pub(in crate::import) fn module_parameter(
     reading: &mut Reading<'_>,
 ) {
     let module = module.replace('-', "_");
-    if (module.as_str(), name) != ("vfio_pci", "ids") {
+    // pci-stub held devices until something else bound them.
+    if !["vfio_pci", "pci_stub"].contains(&module.as_str()) || name != "ids" {
         let action = Action::Parameter { module, name: name.to_owned(), value: value.to_owned() };
         reading.found(place, said, action);
         return;
@@ -99,7 +105,14 @@ pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
         Ok(all) => all,
         Err((line, why)) => return reading.malformed(&place.line(line), &why),
     };
+    // Where anything else stands, what is set may be set or not.
+    let branches = !others.is_empty();
     for (line, text) in others {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        if ["if", "then", "else", "elif", "fi", "[", "[["].contains(&word) {
+            reading.idle += 1;
+            continue;
+        }
         reading.unclear(&place.line(line), &text, "it sets no variable");
     }
     let is_line = |name: &str| name.starts_with("GRUB_CMDLINE_LINUX");
@@ -107,7 +120,7 @@ pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
     for (index, one) in all.iter().enumerate() {
         let place = place.line(one.line);
         let mut value = String::new();
-        let mut unknown = None;
+        let mut unknown = Vec::new();
         for piece in &one.value {
             match piece {
                 Ok(text) => value.push_str(text),
@@ -116,14 +129,15 @@ pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
                 Err(name) => match known.get(name.as_str()) {
                     Some(text) => value.push_str(text),
                     None => {
-                        unknown = Some(name);
-                        value.push('…');
+                        let name = format!("${name}");
+                        value.push_str(&name);
+                        unknown.push(name);
                     }
                 },
             }
         }
         if !is_line(&one.name) {
-            if unknown.is_none() {
+            if unknown.is_empty() {
                 known.insert(&one.name, value);
             }
             reading.idle += 1;
@@ -131,16 +145,14 @@ pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
         }
         // What is set again without what was there, is lost.
         let lost = all.iter().skip(index + 1).find(|later| later.name == one.name && !later.keeps());
-        if let Some(later) = lost.filter(|_| !value.trim().is_empty()) {
+        if let Some(later) = lost.filter(|_| !branches && !value.trim().is_empty()) {
             let why = format!("{} is set again in line {}, without what stands here", one.name, later.line);
             reading.found(&place, &value, Action::Told(Verdict::never(why)));
             continue;
         }
         for word in super::variables::split(&value) {
-            match unknown.filter(|_| word.contains('…')) {
-                Some(name) => {
-                    reading.unclear(&place, &word, &format!("${name} in it is set nowhere in this file"));
-                }
+            match unknown.iter().find(|name| word.contains(name.as_str())) {
+                Some(name) => reading.unclear(&place, &word, &format!("{name} is set nowhere in this file")),
                 None => words(&place, &word, reading),
             }
         }

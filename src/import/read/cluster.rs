@@ -8,7 +8,7 @@ use crate::import::verdict::Verdict;
 
 use super::Reading;
 use super::arguments::words;
-use super::documents::{at, fields, items, map, text, texts, told, yes};
+use super::documents::{at, fields, is_empty, items, map, text, texts, told, yes};
 
 /// PerformanceProfile (performance.openshift.io): CPUs, huge pages, kernel arguments.
 pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>) {
@@ -19,6 +19,14 @@ pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>)
         );
         return;
     };
+    let annotations = node.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    for (key, place, value) in fields(annotations, place) {
+        // What the operator makes of it goes to kubelet or to TuneD.
+        if key.contains("experimental") || key.starts_with("performance.openshift.io/") {
+            let said = format!("{key}: {}", told(value));
+            reading.unclear(&place, &said, "what the operator makes of this annotation is not read here");
+        }
+    }
     for (field, place, node) in fields(Some(spec), place) {
         let said = format!("{field}: {}", told(node));
         match field.as_str() {
@@ -83,10 +91,13 @@ fn pages(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         let size = text(page, "size").and_then(|size| page_size(&size));
         let count = text(page, "count").and_then(|count| count.parse().ok());
         match (size, count) {
-            (Some(size), Some(count)) => {
-                let node = text(page, "node").and_then(|node| node.parse().ok());
-                reading.found(&place, &said, Action::Pages { size, count, node });
-            }
+            (Some(size), Some(count)) => match text(page, "node").map(|node| node.parse()) {
+                Some(Err(_)) => reading.unclear(&place, &said, "node is no number of a NUMA node"),
+                node => {
+                    let node = node.and_then(Result::ok);
+                    reading.found(&place, &said, Action::Pages { size, count, node });
+                }
+            },
             _ => reading.malformed(&place, "huge pages without size and count: write size: 1G, count: 4"),
         }
     }
@@ -115,6 +126,12 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         Some(config) => config,
         None => Some(node),
     };
+    for (field, place, value) in fields(node.get("spec"), place) {
+        if !["kubeletConfig", "machineConfigPoolSelector"].contains(&field.as_str()) && !is_empty(value) {
+            let said = format!("{field}: {}", told(value));
+            reading.found(&place, &said, Action::Told(Verdict::aside("kubelet's own setting: left as it is")));
+        }
+    }
     let all = fields(config, place);
     // Machines of OpenShift have CPUs reserved without a word (systemReserved of its own template).
     let reserved = wrapped.is_some()

@@ -32,6 +32,8 @@ pub(super) fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
         all.extend(more);
     }
     let mut out = rest(Some(node), &here, &format!("{path} "), &FILE);
+    let count = out.len();
+    let mut has_text = false;
     for contents in all {
         if !matches!(contents.value, Value::Map(_)) {
             let what = "what a file has is a map: write inline: TEXT (Butane) or source: data:,… (Ignition) below it";
@@ -51,11 +53,16 @@ pub(super) fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
             }
             _ => continue,
         };
+        has_text = true;
         match content {
             Ok(content) => out.extend(embedded(&place, &path, content, reading)),
             Err(NoText::Wrong(why)) => reading.malformed(&place, &why),
             Err(NoText::Unread(why)) => out.push(told(place.clone(), &path, Verdict::unclear(why))),
         }
+    }
+    if !has_text && out.len() == count {
+        let why = "an empty file: it does nothing, but for one of the system's own that has its name";
+        out.push(told(place, &path, Verdict::aside(why)));
     }
     out
 }

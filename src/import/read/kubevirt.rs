@@ -9,7 +9,7 @@ use crate::import::verdict::Verdict;
 
 use super::arguments::pair;
 use super::documents::{at, fields, is_empty, items, map, text, texts, told, yes};
-use super::{Part, Reading, ignition};
+use super::{Reading, ignition};
 
 const OWN: &str = "settings of the cluster's own: left as they are";
 
@@ -148,9 +148,5 @@ fn made(configuration: &Node, place: &Place, reading: &mut Reading<'_>) {
 
 /// Fields that nobody reads.
 fn unread(node: &Node, place: &Place, within: &str, known: &[&str], reading: &mut Reading<'_>) {
-    for part in ignition::rest(Some(node), place, &format!("{within}."), known) {
-        if let Part::Found(found) = part {
-            reading.found(&found.place, &found.said, found.action);
-        }
-    }
+    ignition::tell_rest(Some(node), place, &format!("{within}."), known, reading);
 }

@@ -5,8 +5,8 @@ use crate::import::action::{Action, Vfs};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
-use super::Reading;
 use super::documents::{at, fields, is_empty, items, map, text, texts, told};
+use super::{Reading, ignition};
 
 fn hex(text: &str) -> Option<u16> {
     u16::from_str_radix(text.trim_start_matches("0x"), 16).ok()
@@ -117,6 +117,9 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         return;
     };
     let parameters = texts(modprobe, "parameters", place, reading);
+    for (place, text) in parameters.iter().filter(|(_, text)| !text.contains('=')) {
+        reading.unclear(place, &format!("parameters: {text}"), "it is no NAME=VALUE: write the value, too");
+    }
     let parameters =
         parameters.iter().filter_map(|(_, text)| text.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
     let selector = node.get("spec").and_then(|spec| spec.get("selector"));
@@ -163,10 +166,56 @@ pub(super) fn kmm(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             Action::Told(Verdict::now(why)),
         );
     }
+    unread_of_module(node, container, modprobe, place, reading);
     let plugin = node.get("spec").and_then(|spec| spec.get("devicePlugin"));
     if let Some(plugin) = plugin {
         let why = "a device plugin of its own, for pods: left as it is";
         reading.found(&at(plugin, place), "devicePlugin", Action::Told(Verdict::aside(why)));
+    }
+}
+
+/// The fields of a Module that nobody reads, and those that say where builds come from.
+fn unread_of_module(node: &Node, container: &Node, modprobe: &Node, place: &Place, reading: &mut Reading<'_>) {
+    for (field, place, value) in fields(Some(container), place) {
+        if ["containerImage", "build", "sign"].contains(&field.as_str()) && !is_empty(value) {
+            let why = "the builds for the kernels that nodes have are unpacked into the folder, once; lib/modules/<release> tells them apart";
+            reading.found(&place, &format!("{field}: {}", told(value)), Action::Told(Verdict::now(why)));
+        }
+    }
+    let spec = node.get("spec");
+    for (field, place, value) in fields(spec, place) {
+        if field == "selector" && !is_empty(value) {
+            let why = "a NodeConfig names nodes by their names: write them in nodes of the resource";
+            reading.found(&place, &format!("selector: {}", told(value)), Action::Told(Verdict::aside(why)));
+        }
+    }
+    let own = [
+        (spec, "spec.", &["moduleLoader", "devicePlugin", "selector", "imageRepoSecret", "tolerations"][..]),
+        (spec.and_then(|spec| spec.get("moduleLoader")), "moduleLoader.", &["container", "serviceAccountName"]),
+        (
+            Some(container),
+            "container.",
+            &[
+                "modprobe",
+                "kernelMappings",
+                "inTreeModuleToRemove",
+                "inTreeModulesToRemove",
+                "containerImage",
+                "build",
+                "sign",
+                "imagePullPolicy",
+                "version",
+                "registryTLS",
+            ],
+        ),
+        (
+            Some(modprobe),
+            "modprobe.",
+            &["moduleName", "modulesLoadingOrder", "parameters", "dirName", "firmwarePath", "rawArgs"],
+        ),
+    ];
+    for (node, within, known) in own {
+        ignition::tell_rest(node, place, within, known, reading);
     }
 }
 

@@ -119,6 +119,8 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
         return;
     }
     let nothing_matched = matches.is_empty();
+    // One word for all of them.
+    let mut named = false;
     for pair in sets {
         let name = pair.attribute.as_deref().unwrap_or_default();
         match (pair.key.as_str(), name) {
@@ -160,6 +162,10 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                     "devices are called by address here; after a VM the interface has its name again, as the rule says";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
             }
+            ("RUN", "builtin") if pair.value.starts_with("kmod load ") => {
+                let module = pair.value.trim_start_matches("kmod load ").trim().replace('-', "_");
+                reading.found(place, said, Action::Load { module, folder: None, parameters: Vec::new() });
+            }
             ("RUN", "builtin") => {
                 let why = "udev's own command: it prepares no device for a VM, left as it is";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
@@ -171,7 +177,10 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                 }
             }
             ("RUN", _) => shell::exec_line(place, &substituted(&pair.value, kernel.as_deref()), false, reading),
+            ("OWNER" | "GROUP" | "MODE" | "TAG" | "SYMLINK" | "LABEL" | "GOTO" | "ENV" | "OPTIONS" | "IMPORT", _)
+                if named => {}
             ("OWNER" | "GROUP" | "MODE" | "TAG" | "SYMLINK" | "LABEL" | "GOTO" | "ENV" | "OPTIONS" | "IMPORT", _) => {
+                named = true;
                 let why = "names and rights of device files: left as they are";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
             }

@@ -20,6 +20,15 @@ pub(super) struct Unit {
 /// Keys of which systemd takes the last one (systemd.service(5)).
 const ONCE: [&str; 6] = ["TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "Type", "RemainAfterExit", "User"];
 
+/// What starts VMs or their pods, so that these have its limits.
+const RUNTIMES: [&str; 9] =
+    ["crio", "cri-o", "containerd", "docker", "kubelet", "k3s", "rke2", "libvirtd", "virtqemud"];
+
+/// Whether the unit itself runs a VM.
+fn runs_qemu(unit: &Unit) -> bool {
+    unit.entries.iter().any(|entry| entry.key == "ExecStart" && entry.value.contains("qemu"))
+}
+
 impl Unit {
     /// `Err`: the line and what is wrong.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, (u64, String)> {
@@ -43,12 +52,21 @@ pub(super) fn read(place: &Place, unit: &Unit, reading: &mut Reading<'_>) {
                 let why = "variables that its commands are run with stand in a file: what depends on them is told as not known";
                 reading.unclear(&place, &format!("EnvironmentFile={}", entry.value), why);
             }
+            "LimitMEMLOCK" if !RUNTIMES.iter().any(|name| unit.name.starts_with(name)) && !runs_qemu(unit) => {
+                let why = "the limit of that service alone, which starts no VM: left as it is";
+                let said = format!("{} LimitMEMLOCK={}", unit.name, entry.value);
+                reading.found(&place, &said, Action::Told(Verdict::aside(why)));
+            }
             "LimitMEMLOCK" => {
                 reading.found(&place, &format!("{} LimitMEMLOCK={}", unit.name, entry.value), Action::Memlock)
             }
             "AllowedCPUs" | "CPUAffinity" => {
                 let why = "which CPUs the node's services run on stays with them; VMs are kept apart by a cpus step";
                 reading.found(&place, &format!("{}={}", entry.key, entry.value), Action::Told(Verdict::stays(why)));
+            }
+            "Type" if entry.section == "Mount" && entry.value == "hugetlbfs" => {
+                let why = "kubelet gives a pod its huge pages by itself: no mount of the node's is needed";
+                reading.found(&place, &format!("{} Type=hugetlbfs", unit.name), Action::Told(Verdict::now(why)));
             }
             "Conflicts" => {
                 for name in entry.value.split_whitespace().filter(|name| *name != "shutdown.target") {

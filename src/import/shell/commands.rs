@@ -1,18 +1,21 @@
 //! What a command of a script, or a line of a unit, is for.
 
-use crate::import::action::{Action, ServiceVerb};
+use crate::import::action::Action;
 use crate::import::place::Place;
 use crate::import::read::Reading;
 use crate::import::verdict::Verdict;
 
 use super::lexer::commands;
 use super::run::{Known, script};
+use super::tools::{bind, devbind, kernel_arguments, mdevctl, modules, systemctl, vf_settings};
 
 /// Commands that only hold a script together, or say something.
 const IDLE: &[&str] = &[
     ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
     "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
-    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod", "cut", "tr", "head",
+    "tail", "sort", "uniq", "wc", "basename", "dirname", "seq", "uname", "stat", "pwd", "expr", "let", "hostname",
+    "whoami", "id",
 ];
 
 /// What writes a text to a file.
@@ -98,7 +101,7 @@ fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>)
     script(&place.one_line(), line, &[], undo, reading);
 }
 
-fn base(word: &str) -> &str {
+pub(super) fn base(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
@@ -176,6 +179,7 @@ pub(super) fn command(
         "modprobe" | "insmod" | "rmmod" | "kmodwrap" => modules(place, said, name, &texts, undo, reading),
         "systemctl" => systemctl(place, said, &texts, undo, reading),
         "reboot" | "shutdown" | "poweroff" => reading.found(place, said, Action::Reboot),
+        "dpdk-devbind.py" | "dpdk-devbind" | "dpdk_nic_bind.py" => devbind(place, said, &texts, reading),
         "driverctl" => bind(place, said, texts.iter().find_map(|text| text.parse().ok()), reading),
         "virsh" if texts.first().is_some_and(|verb| verb.starts_with("nodedev-")) => {
             let name = texts.get(1).and_then(|name| name.strip_prefix("pci_"));
@@ -210,6 +214,15 @@ pub(super) fn command(
             let why = "frequency and power states stay the node's own: virt-tailor has no step for them";
             reading.found(place, said, Action::Told(Verdict::stays(why)));
         }
+        "awk" | "gawk"
+            if whole && !texts.iter().any(|text| ["system", ">", "|"].iter().any(|acts| text.contains(acts))) =>
+        {
+            reading.idle += 1;
+        }
+        "mount" if texts.contains(&"hugetlbfs") => {
+            let why = "kubelet gives a pod its huge pages by itself: no mount of the node's is needed";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        }
         "find" if !texts.iter().any(|text| FIND_ACTS.contains(text)) => reading.idle += 1,
         "find" => reading.unclear(place, said, "what find does it to is only known when it runs"),
         name if IDLE.contains(&name) => reading.idle += 1,
@@ -217,7 +230,8 @@ pub(super) fn command(
             let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
             let owned: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
             if !reading.run_embedded(path, &owned, undo) {
-                reading.unclear(place, said, &format!("nothing is known of {name} here"));
+                let given = if path.starts_with('/') { ", and it is not among the files given" } else { "" };
+                reading.unclear(place, said, &format!("nothing is known of {name} here{given}"));
             }
         }
     }
@@ -275,165 +289,5 @@ fn container(place: &Place, said: &str, arguments: &[Known], undo: bool, reading
         }
         (Some("image" | "inspect" | "images" | "rm" | "stop"), _) => reading.idle += 1,
         _ => reading.unclear(place, said, "what the container does is not known"),
-    }
-}
-
-fn modules(place: &Place, said: &str, name: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
-    let mut folder = None;
-    let mut remove = name == "rmmod";
-    let mut rest: Vec<&str> = Vec::new();
-    let mut words = texts.iter();
-    while let Some(word) = words.next() {
-        match word.strip_prefix('-') {
-            Some("-remove") => remove = true,
-            Some("-dirname" | "C") => folder = words.next().copied(),
-            Some(flags) if !flags.starts_with('-') => {
-                remove |= flags.contains('r');
-                if flags.ends_with('d') {
-                    folder = words.next().copied();
-                }
-            }
-            Some(long) => folder = long.strip_prefix("-dirname=").or(folder),
-            None => rest.push(word),
-        }
-    }
-    let modules = if remove { rest.len() } else { rest.len().min(1) };
-    let parameters: Vec<(String, String)> = rest
-        .iter()
-        .skip(1)
-        .filter_map(|word| word.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    if modules == 0 {
-        reading.unclear(place, said, "it names no module");
-    }
-    for module in rest.iter().take(modules) {
-        let module = base(module).trim_end_matches(".ko").to_owned();
-        let action = if remove {
-            Action::Unload { module }
-        } else {
-            let parameters = parameters.clone();
-            Action::Load { module, folder: folder.map(str::to_owned), parameters }
-        };
-        reading.change(place, said, action, undo);
-    }
-}
-
-fn systemctl(place: &Place, said: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
-    let words: Vec<&str> = texts.iter().copied().filter(|text| !text.starts_with('-')).collect();
-    let now = texts.contains(&"--now");
-    let Some((verb, units)) = words.split_first() else {
-        reading.idle += 1;
-        return;
-    };
-    let verb = match *verb {
-        "stop" | "kill" => ServiceVerb::Stop,
-        "start" | "enable" | "unmask" | "restart" | "try-restart" | "reload-or-restart" => ServiceVerb::Start,
-        "disable" if now => ServiceVerb::Stop,
-        "disable" => ServiceVerb::Disable,
-        "mask" => ServiceVerb::Mask,
-        "isolate" => {
-            let unit = "display-manager.service".to_owned();
-            reading.change(place, said, Action::Service { unit, verb: ServiceVerb::Stop }, undo);
-            return;
-        }
-        "reboot" | "poweroff" | "halt" | "kexec" => {
-            reading.found(place, said, Action::Reboot);
-            return;
-        }
-        "daemon-reload" | "is-active" | "is-enabled" | "status" | "show" | "list-units" => {
-            reading.idle += 1;
-            return;
-        }
-        _ => {
-            reading.unclear(place, said, "this is not known of systemctl here");
-            return;
-        }
-    };
-    for unit in units {
-        let unit = if unit.contains('.') { (*unit).to_owned() } else { format!("{unit}.service") };
-        reading.change(place, said, Action::Service { unit, verb }, undo);
-    }
-}
-
-fn bind(place: &Place, said: &str, address: Option<crate::base::PciAddress>, reading: &mut Reading<'_>) {
-    match address {
-        Some(address) => reading.found(place, said, Action::Bind(address)),
-        None => reading.unclear(place, said, "it names no PCI function, dddd:bb:ss.f"),
-    }
-}
-
-fn mdevctl(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    let after = |flags: [&str; 2]| {
-        texts.windows(2).find(|two| flags.contains(&two[0])).map(|two| two[1]).or_else(|| {
-            texts.iter().find_map(|text| flags.iter().find_map(|flag| text.strip_prefix(flag)?.strip_prefix('=')))
-        })
-    };
-    let parent = after(["-p", "--parent"]).and_then(|text| text.parse().ok());
-    let kind = after(["-t", "--type"]);
-    match (texts.first(), parent, kind) {
-        (Some(&"define" | &"start"), Some(parent), Some(kind)) => {
-            reading.found(place, said, Action::Mdev { parent, type_name: kind.to_owned() });
-        }
-        (Some(&"stop" | &"undefine" | &"modify"), ..) => {
-            reading.found(
-                place,
-                said,
-                Action::Told(Verdict::now("mediated devices are taken away when they are no longer offered: node release, or a configuration without their resource")),
-            );
-        }
-        (Some(&"list" | &"types"), ..) => reading.idle += 1,
-        _ => reading.unclear(place, said, "which type is made on which function, is not said here"),
-    }
-}
-
-/// `ip link set DEV vf N NAME VALUE …`.
-fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    let Some(at) = texts.iter().position(|text| *text == "vf") else {
-        if texts.first() == Some(&"link") && texts.get(1) == Some(&"set") {
-            let why = "the link of the physical function is put up where virtual functions need it";
-            reading.found(place, said, Action::Told(Verdict::now(why)));
-        } else {
-            reading.unclear(place, said, "it is about the node's own network");
-        }
-        return;
-    };
-    for two in texts.get(at + 2..).unwrap_or_default().chunks(2) {
-        let value = two.get(1).copied().unwrap_or_default();
-        let action = Action::VfSetting { name: two[0].to_owned(), value: value.to_owned() };
-        reading.found(place, said, action);
-    }
-}
-
-/// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
-fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
-    reading.begin_arguments();
-    let mut words = texts.iter();
-    let mut seen = false;
-    while let Some(word) = words.next() {
-        let (flag, value) = match word.split_once('=') {
-            Some((flag, value)) => (flag, Some(value)),
-            None => (*word, None),
-        };
-        if !FLAGS.contains(&flag) {
-            continue;
-        }
-        let Some(value) = value.or_else(|| words.next().copied()) else { continue };
-        seen = true;
-        let (options, arguments): (Vec<&str>, Vec<&str>) =
-            value.split_whitespace().partition(|word| word.starts_with("--"));
-        for option in options {
-            let why = format!(
-                "{option} stands within the quotes of {flag}: it is given to the kernel, and the tool is told nothing"
-            );
-            reading.found(place, option, Action::Told(Verdict::never(why)));
-        }
-        for argument in arguments {
-            reading.argument(place, argument);
-        }
-    }
-    if !seen {
-        reading.unclear(place, said, "it adds no kernel argument");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::import::place::Place;
 use crate::import::read::Reading;
 
+use super::braces::braces;
 use super::commands::command;
 use super::lexer::{Document, Piece, Simple, Word, commands};
 
@@ -13,7 +14,10 @@ const MAX_DEPTH: usize = 8;
 /// How many commands of all scripts are followed, loops unrolled.
 const MAX_COMMANDS: usize = 20_000;
 /// How many words of one command.
-const MAX_WORDS: usize = 1000;
+pub(super) const MAX_WORDS: usize = 1000;
+
+/// Between the words of an array: no word has it.
+const BETWEEN: &str = "\u{1f}";
 
 /// Where the shell keeps the folder it is in; not set here: only known when it runs.
 const FOLDER: &str = "PWD";
@@ -179,15 +183,28 @@ impl Run<'_> {
         let end = closed(all, at, &["for", "while", "until"], "done");
         let name = head.words.get(1).and_then(plain).unwrap_or_default().to_owned();
         let mut body: Vec<Simple> = all.get(at + 1..end).unwrap_or_default().to_vec();
+        // `for ((i = 0; …))`: what is counted is only known when it runs.
+        if head.end == "(" {
+            let counted = body.iter().position(|simple| first(simple) == Some("do")).unwrap_or(body.len());
+            for word in body.drain(..counted).filter_map(|simple| simple.words.into_iter().next()) {
+                if let [Piece::Text(text, false), ..] = &word[..] {
+                    variables.remove(text.split(['=', '+', '<', '-']).next().unwrap_or_default());
+                }
+            }
+        }
         if let Some(simple) = body.first_mut()
             && first(simple) == Some("do")
         {
             simple.words.remove(0);
         }
         body.retain(|simple| !simple.words.is_empty());
-        let values: Vec<Known> =
+        let mut values: Vec<Known> =
             head.words.iter().skip(3).flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         reading.idle += 1;
+        // `for x; do`, or a list that is empty as far as it is known: what the loop does is not dropped.
+        if values.is_empty() {
+            values.push(Known { text: "…".to_owned(), whole: false });
+        }
         for value in values {
             if value.whole {
                 variables.insert(name.clone(), value.text);
@@ -308,6 +325,9 @@ impl Run<'_> {
             .is_some_and(|word| ["export", "local", "readonly", "declare", "typeset"].contains(&word))
         {
             words = &words[1..];
+            while words.first().and_then(plain).is_some_and(|word| word.starts_with('-')) {
+                words = &words[1..];
+            }
         }
         while let Some((word, rest)) = words.split_first() {
             let Some(Piece::Text(text, false)) = word.first() else { break };
@@ -324,11 +344,15 @@ impl Run<'_> {
                 Some(Piece::Array(words)) => self.array(words, variables),
                 _ => self.one(&right, variables),
             };
-            let all = format!("{name}[@]");
-            match (matches!(right.get(1), Some(Piece::Array(_))), known.whole) {
-                (true, true) => variables.insert(all, known.text.clone()),
-                _ => variables.remove(&all),
-            };
+            for all in ["[@]", "[*]"].map(|end| format!("{name}{end}")) {
+                match (right.get(1), known.whole && !adds) {
+                    (Some(Piece::Array(_)), true) => variables.insert(all, known.text.clone()),
+                    _ => variables.remove(&all),
+                };
+            }
+            if let (Some(Piece::Array(_)), Some((first, _))) = (right.get(1), known.text.split_once(BETWEEN)) {
+                known.text = first.to_owned();
+            }
             if adds {
                 match variables.get(name) {
                     Some(before) => known.text.insert_str(0, before),
@@ -348,10 +372,8 @@ impl Run<'_> {
     /// The words of an array in one text, as `for` takes them apart again.
     fn array(&self, words: &[Word], variables: &HashMap<String, String>) -> Known {
         let words: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
-        let blank = |word: &Known| word.text.contains(char::is_whitespace);
-        let whole = words.iter().all(|word| word.whole && !blank(word));
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-        Known { text: texts.join(" "), whole }
+        Known { text: texts.join(BETWEEN), whole: words.iter().all(|word| word.whole) }
     }
 
     /// A here-document: in one without quotes at its end variables are known by their values.
@@ -385,7 +407,7 @@ impl Run<'_> {
             match piece {
                 Piece::Text(text, _) => known.text.push_str(text),
                 Piece::Variable(name, default, _) => match variables.get(name).or(default.as_ref()) {
-                    Some(value) => known.text.push_str(value),
+                    Some(value) => known.text.push_str(&value.replace(BETWEEN, " ")),
                     None => {
                         known.text.push('…');
                         known.whole = false;
@@ -412,6 +434,10 @@ impl Run<'_> {
             && rest.iter().all(|piece| matches!(piece, Piece::Text(text, _) if text.is_empty()))
             && let Some(value) = variables.get(name).or(default.as_ref())
         {
+            if *quoted || value.contains(BETWEEN) {
+                let words = value.split(BETWEEN).filter(|text| !text.is_empty());
+                return words.map(|text| Known { text: text.to_owned(), whole: true }).collect();
+            }
             return value.split_whitespace().map(|text| Known { text: text.to_owned(), whole: true }).collect();
         }
         match braces(word) {
@@ -419,38 +445,4 @@ impl Run<'_> {
             None => vec![self.one(word, variables)],
         }
     }
-}
-
-/// `a{b,c}` and `a{1..3}`, without quotes, as the words it becomes (bash(1), "Brace Expansion").
-fn braces(word: &Word) -> Option<Vec<Word>> {
-    let found = word.iter().enumerate().find_map(|(at, piece)| {
-        let Piece::Text(text, false) = piece else { return None };
-        let (before, rest) = text.split_once('{')?;
-        let (inner, after) = rest.split_once('}')?;
-        Some((at, before, alternatives(inner)?, after))
-    });
-    let (at, before, alternatives, after) = found?;
-    let mut out: Vec<Word> = Vec::new();
-    for one in alternatives {
-        let mut word = word.clone();
-        word[at] = Piece::Text(format!("{before}{one}{after}"), false);
-        match braces(&word) {
-            Some(words) => out.extend(words),
-            None => out.push(word),
-        }
-        if out.len() > MAX_WORDS {
-            break;
-        }
-    }
-    Some(out)
-}
-
-/// What stands in a brace: a list, or a range of numbers.
-fn alternatives(inner: &str) -> Option<Vec<String>> {
-    if inner.contains(',') && !inner.contains('{') {
-        return Some(inner.split(',').map(str::to_owned).collect());
-    }
-    let (first, last) = inner.split_once("..")?;
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last && usize::from(last - first) < MAX_WORDS).then(|| (first..=last).map(|n| n.to_string()).collect())
 }
