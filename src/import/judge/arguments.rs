@@ -270,8 +270,10 @@ impl Judge<'_> {
             managed |= flag == "managed_irq";
             rest = after;
         }
-        let known = rest.starts_with(|c: char| c.is_ascii_digit());
-        let verdict = self.isolate(known.then_some(rest))?;
+        if !rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(format!("{rest:?} is no list of CPUs"));
+        }
+        let verdict = self.isolate(rest)?;
         Ok(match verdict {
             Verdict::Now(mut text) if managed => {
                 text.push_str(&format!(

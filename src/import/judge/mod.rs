@@ -81,7 +81,7 @@ impl Judge<'_> {
             Action::Mdev { parent, type_name } => self.mdev(*parent, type_name, from),
             Action::MdevType(type_name) => self.mdev_type(type_name),
             Action::Pages { size, count, node } => self.pages(*size, *count, *node),
-            Action::Isolate(cpus) => self.isolate(cpus.as_deref()),
+            Action::Isolate(cpus) => self.isolate(cpus),
             Action::IrqsAway => Ok(self.irqs_away()),
             Action::Swap { module, folder, parameters, vendor } => {
                 self.swap(module, folder.as_deref(), parameters, *vendor, from)
@@ -343,12 +343,8 @@ impl Judge<'_> {
         )))
     }
 
-    fn isolate(&mut self, cpus: Option<&str>) -> Told {
-        let isolate = match cpus {
-            Some(text) => Cpus::List(parsed(text)?),
-            None => Cpus::Auto,
-        };
-        let step = IsolateCpus { isolate, irqs: None, workqueues: None };
+    fn isolate(&mut self, cpus: &str) -> Told {
+        let step = IsolateCpus { isolate: Cpus::List(parsed(cpus)?), irqs: None, workqueues: None };
         add_profile_step(&mut self.draft.steps, ProfileStep::Cpus(step));
         self.draft.domain.low_latency = true;
         Ok(Verdict::now(

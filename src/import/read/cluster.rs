@@ -63,7 +63,7 @@ fn cpus(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     for (field, place, value) in fields(Some(node), place) {
         let said = format!("cpu.{field}: {}", told(value));
         match field.as_str() {
-            "isolated" => reading.found(&place, &said, Action::Isolate(Some(told(value)))),
+            "isolated" => reading.found(&place, &said, Action::Isolate(told(value))),
             "reserved" => {
                 let why = "the CPUs that kubelet keeps for the node: it reads that when it starts, no kernel argument is needed";
                 reading.found(&place, &said, Action::Told(Verdict::stays(why)));

@@ -63,6 +63,12 @@ pub(super) struct Reading<'a> {
     inputs: &'a [Input],
     /// Inputs that are parts of others, by index.
     taken: BTreeSet<usize>,
+    /// Inputs that others are parts of: none of them is a part itself, or two might be parts of each other, and nobody reads them.
+    takers: BTreeSet<usize>,
+    /// The input that is opened just now.
+    opening: usize,
+    /// Scripts that scripts have written, by index.
+    later: Vec<usize>,
     /// How many bytes scripts have written into files that are read here.
     written: usize,
     /// TuneD's profiles and files of variables, which include each other.
@@ -109,6 +115,9 @@ pub(super) fn read(inputs: &[Input]) -> Reading<'_> {
             part.read(&mut reading);
         }
     }
+    while let Some(index) = reading.later.pop() {
+        Part::Script(index).read(&mut reading);
+    }
     reading
 }
 
@@ -119,6 +128,7 @@ fn opened(inputs: &[Input], parts_of_others: BTreeSet<usize>) -> (Reading<'_>, V
     for (index, input) in inputs.iter().enumerate() {
         if !parts_of_others.contains(&index) {
             let place = Place::file(&shown(&input.label));
+            reading.opening = index;
             parts.push(open(input, &place, &mut reading));
         }
     }
@@ -289,8 +299,10 @@ impl Reading<'_> {
         for (index, input) in self.inputs.iter().enumerate() {
             let label = format!("/{}", input.label);
             let Some((_, rest)) = label.rsplit_once(&format!("/{path}")) else { continue };
-            if rest.is_empty() || rest.starts_with('/') {
+            let is_free = index != self.opening && !self.takers.contains(&index);
+            if is_free && (rest.is_empty() || rest.starts_with('/')) {
                 self.taken.insert(index);
+                self.takers.insert(self.opening);
                 found.push((rest.to_owned(), &input.bytes[..]));
             }
         }
@@ -304,7 +316,11 @@ impl Reading<'_> {
             return false;
         }
         for part in text_part(place.inside(path), path.to_owned(), text, self) {
-            part.read(self);
+            match part {
+                // Something may run it yet.
+                Part::Script(index) => self.later.push(index),
+                part => part.read(self),
+            }
         }
         true
     }

@@ -111,8 +111,13 @@ pub(super) fn load(place: &Place, path: &str, text: &str, reading: &mut Reading<
             Some(why) if !path.ends_with("/etc/modules") => {
                 reading.found(&place, text, Action::Told(Verdict::never(why.clone())));
             }
+            _ if text.split_whitespace().count() > 1 => {
+                let why =
+                    "systemd takes a whole line for the name of a module: options stand in modprobe.d, behind options";
+                reading.found(&place, text, Action::Told(Verdict::never(why)));
+            }
             _ => {
-                let module = text.split_whitespace().next().unwrap_or_default().replace('-', "_");
+                let module = text.replace('-', "_");
                 reading.found(
                     &place,
                     &format!("load {text}"),

@@ -166,7 +166,7 @@ fn section(place: &Place, said: &str, entry: &Entry, reading: &mut Reading<'_>) 
         }
         "irqbalance" => reading.found(place, said, Action::IrqsAway),
         "scheduler" if entry.key == "isolated_cores" => {
-            reading.found(place, said, Action::Isolate(Some(value.to_owned())));
+            reading.found(place, said, Action::Isolate(value.to_owned()));
         }
         "cpu" | "vm" | "disk" | "net" | "scheduler" | "audio" | "video" | "usb" | "acpi" | "uncore" | "selinux" => {
             let why = "TuneD's own settings of the node: they go on as before";

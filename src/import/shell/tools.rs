@@ -167,6 +167,7 @@ pub(super) fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &m
 /// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
 pub(super) fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
     const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
+    const AWAY: [&str; 3] = ["--remove-args", "--delete", "--delete-if-present"];
     reading.begin_arguments();
     let mut words = texts.iter();
     let mut seen = false;
@@ -175,6 +176,13 @@ pub(super) fn kernel_arguments(place: &Place, said: &str, texts: &[&str], readin
             Some((flag, value)) => (flag, Some(value)),
             None => (*word, None),
         };
+        if AWAY.contains(&flag) {
+            let Some(value) = value.or_else(|| words.next().copied()) else { continue };
+            seen = true;
+            let why = format!("it takes {value} away again");
+            reading.found(place, &format!("{flag} {value}"), Action::Told(Verdict::aside(why)));
+            continue;
+        }
         if !FLAGS.contains(&flag) {
             continue;
         }

@@ -53,3 +53,5 @@ mount -t hugetlbfs none /dev/hugepages
 systemctl disable --now irqbalance
 taskset -p 3 1
 nvidia-smi -pm 1
+rpm-ostree kargs --append-if-missing=intel_iommu=on --delete=quiet --append "iommu=pt"
+for arg; do echo "$arg" > /sys/bus/pci/drivers/vfio-pci/bind; done
