@@ -19,7 +19,8 @@ pub(super) fn words(place: &Place, line: &str, reading: &mut Reading<'_>) {
             c if c.is_whitespace() && !quoted => {
                 if word == "--" {
                     let why = "what stands behind -- is init's: left as it is";
-                    reading.found(place, line, Action::Told(Verdict::aside(why)));
+                    let rest = line.split_once(" -- ").map_or("…", |(_, rest)| rest);
+                    reading.found(place, &format!("-- {rest}"), Action::Told(Verdict::aside(why)));
                     return;
                 }
                 if !word.is_empty() {

@@ -22,8 +22,11 @@ impl Assigned {
     }
 }
 
+/// A line from 1, and what is said of it.
+type Line = (u64, String);
+
 /// The assignments of a text, and the lines that are none. `Err`: the line, and what is not closed.
-pub(in crate::import) fn assignments(text: &str) -> Result<(Vec<Assigned>, Vec<(u64, String)>), (u64, String)> {
+pub(in crate::import) fn assignments(text: &str) -> Result<(Vec<Assigned>, Vec<Line>), Line> {
     let (mut all, mut others) = (Vec::new(), Vec::new());
     for command in commands(text).map_err(|unclosed| (unclosed.line, unclosed.to_string()))? {
         let leads = |word: &Word| matches!(&word[..], [Piece::Text(text, false)] if ["export", "then", "else"].contains(&text.as_str()));

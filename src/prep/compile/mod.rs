@@ -67,7 +67,7 @@ impl<'a> Compiler<'a> {
         let candidates = self.candidates(resource).map_err(|why| vec![why])?;
         if candidates.is_empty() {
             return Err(vec![format!(
-                "no device of this node is what {} selects: virt-tailor node inspect lists them",
+                "no device of this node is what {} selects: virt-tailor node inspect lists what there is",
                 resource.name.as_str()
             )]);
         }
