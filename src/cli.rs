@@ -60,14 +60,15 @@ pub enum Command {
     Check(Check),
     /// Try a VM's start without KubeVirt: play virt-launcher against a real sidecar process
     ///
-    /// Collects the sidecar's socket with KubeVirt's timings, calls it as often as KubeVirt would, loses in between what KubeVirt
+    /// Needs --vmi as well as --domain. Collects the sidecar's socket with KubeVirt's timings, calls it as often as KubeVirt would, loses in between what KubeVirt
     /// loses, and ends it. Standard output says what each call changed; times and warnings go to standard error. It fails where
     /// KubeVirt would, in the words of the VMI's condition.
     Rehearse(Rehearse),
     /// Answer KubeVirt's hooks for one VM, as a container beside its virt-launcher
     ///
-    /// Serves Info and Callbacks v1alpha1, v1alpha2 and v1alpha3 on a unix socket until KubeVirt says Shutdown, or SIGTERM. Logs are
-    /// JSON on standard error.
+    /// KubeVirt starts it: the VM's annotation hooks.kubevirt.io/hookSidecars names an image with "args": ["sidecar"]. It serves Info
+    /// and Callbacks v1alpha1, v1alpha2 and v1alpha3 on a unix socket until KubeVirt says Shutdown, or SIGTERM. Logs are JSON on
+    /// standard error. On a desk, rehearse starts one and plays KubeVirt.
     Sidecar(Sidecar),
     /// Prepare this node for a VM, and put it back: devices, drivers, consoles, services, modules, memory
     ///
@@ -75,29 +76,35 @@ pub enum Command {
     Node(node::Node),
     /// Hand this node's devices to VMs: kubelet's device plugin, and what sidecars ask for
     ///
-    /// Runs on every node, as root. Binds a device when its VM starts and gives it back when the VM has gone; follows its configuration
+    /// Runs on every node, as root, from a DaemonSet (examples/cluster). Binds a device when its VM starts and gives it back when the VM has gone; follows its configuration
     /// while it runs. Ending it undoes nothing: the next one takes over. Logs are JSON on standard error.
     Agent(agent::Agent),
     /// Turn what a node does at boot into a NodeConfig, DomainProfiles and a report
     ///
     /// Reads MachineConfig, Ignition, Butane, PerformanceProfile, Tuned, KMM Module, KubeletConfig, SriovNetworkNodePolicy, KubeVirt's
-    /// permittedHostDevices, modprobe.d, modules-load.d, udev rules, GRUB defaults, kernel command lines, systemd units and the scripts
-    /// they run. The report says of every action what does it per VM now, why it must stay at boot, or that it never worked; what is not
+    /// permittedHostDevices and mediatedDevicesConfiguration, modprobe.d, modules-load.d, udev rules, GRUB defaults, kernel command lines,
+    /// systemd units and the scripts they run, sysctl.d, limits.d, drop-ins of CRI-O. The report says of every action what does it per VM now, why it must stay at boot, or that it never worked; what is not
     /// understood is listed with its place. Without -o everything goes to standard output, the report as comments.
     Import(Import),
     /// Print the JSON Schema of a document that people write
+    ///
+    /// Editors that know JSON Schema complete and check such documents with it; it has a description of each field.
     Schema {
         /// Which document.
         #[arg(value_enum)]
         document: SchemaDocument,
     },
     /// Print the completions of a shell
+    ///
+    /// For bash: virt-tailor completions bash > /etc/bash_completion.d/virt-tailor
     Completions {
         /// Which shell.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the manual page
+    ///
+    /// To read it at once: virt-tailor man | man -l -
     Man,
 }
 
@@ -120,8 +127,8 @@ pub struct Inputs {
     /// One field, e.g. viommu.model=intel or 'hostDevices[0000:3b:00.0].rom.bar=off'; stronger than all profiles
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub sets: Vec<String>,
-    /// How libvirt will run: in session mode <memtune> cannot be used; auto is session if --vmi is given
-    #[arg(long, value_enum, default_value_t = Libvirt::Auto)]
+    /// How libvirt will run: in KubeVirt in session mode, where it cannot set limits of memory (<memtune>)
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Libvirt::Auto)]
     pub libvirt: Libvirt,
     /// The root of the host whose devices are assigned (/ on the node itself, or a captured tree); without it nothing is known
     /// about them
@@ -171,9 +178,9 @@ pub struct Rehearse {
     #[arg(long, value_name = "VERSION", default_value_t)]
     pub release: Release,
     /// What the sidecar does when the domain cannot be fitted
-    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnError::Fail)]
     pub on_error: OnError,
-    /// Let the sidecar offer PreCloudInitIso
+    /// Let the sidecar change the VM's cloud-init as well (PreCloudInitIso)
     #[arg(long)]
     pub cloud_init: bool,
     /// How long the sidecar's socket is looked for, in seconds: KubeVirt's --qemu-timeout
@@ -201,18 +208,18 @@ pub struct Sidecar {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub sets: Vec<String>,
     /// How libvirt will run: in KubeVirt always in session mode
-    #[arg(long, value_enum, default_value_t = HookLibvirt::Auto)]
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = HookLibvirt::Auto)]
     pub libvirt: HookLibvirt,
     /// The root of the host whose devices are assigned: its /sys tells what they are
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
     /// What happens when a domain cannot be fitted
-    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnError::Fail)]
     pub on_error: OnError,
     /// When the node's agent is asked and waited for
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Agent::Auto)]
     pub agent: Agent,
-    /// Offer PreCloudInitIso as well: for VMs that have cloud-init, as KubeVirt's virt-launcher crashes without
+    /// Change the VM's cloud-init as well (PreCloudInitIso): only for VMs that have one, as KubeVirt's virt-launcher crashes without
     #[arg(long)]
     pub cloud_init: bool,
     /// Serve KubeVirt's Plugin API as well, for the Plugin object of this name; without the folder of hook sockets, that alone

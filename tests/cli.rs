@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
+#[path = "common/host_tree.rs"]
+mod host_tree;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/run.rs"]

@@ -23,16 +23,17 @@ pub struct Agent {
     /// Serve OpenMetrics at /metrics, and /healthz and /readyz, at this address
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
-    /// The agent's own pod, NAMESPACE/NAME: kubelet's answers count once they name it [default: found by the agent's control group]
+    /// The agent's own pod, NAMESPACE/NAME: what kubelet says of pods counts once it names this one [default: found by the agent's
+    /// control group]
     #[arg(long, value_name = "POD")]
     pub own_pod: Option<String>,
-    /// Where features are left for Node Feature Discovery
+    /// Where this node's features are left for Node Feature Discovery, if the folder is there
     #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes/node-feature-discovery/features.d")]
     pub features_dir: PathBuf,
-    /// The socket of KubeVirt's node hooks, where its folder is there; off: none
+    /// The socket for KubeVirt's node hooks (KubeVirt 1.9 and later), if its folder is there; off: none
     #[arg(long, value_name = "PATH", default_value = "/var/run/kubevirt/plugins/virt-tailor.sock")]
     pub plugin_socket: PluginSocket,
-    /// Log more
+    /// Log more: what is looked at and left as it is
     #[arg(short, long)]
     pub verbose: bool,
 }

@@ -10,6 +10,15 @@ use crate::prep::Owner;
 /// `node`.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
+#[command(after_help = "\
+Begin with inspect, which needs no NodeConfig and changes nothing:
+  virt-tailor node inspect
+  virt-tailor node plan  --config node.yaml --resource example.com/gpu --owner trial
+  virt-tailor node apply --config node.yaml --resource example.com/gpu --owner trial
+  virt-tailor node undo  --owner trial
+
+Run it on the node itself, as root. virt-tailor schema node-config describes the NodeConfig;
+virt-tailor import makes one of the files that prepare the node at boot today.")]
 pub struct Node {
     /// What to do.
     #[command(subcommand)]
@@ -36,6 +45,8 @@ pub enum NodeCommand {
     /// What others want too stays until the last of them goes. A device that is still in use is not taken away.
     Undo(Undo),
     /// Say what is changed now, for whom, and what hangs
+    ///
+    /// Reads only. One line a device, service, module … that is not as it was; and writes that the kernel has not come back from.
     Status(Status),
     /// After a crash: finish or undo what was cut short
     ///
@@ -57,10 +68,10 @@ pub enum NodeCommand {
 /// Where the node is, and what it keeps of us.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// Where what was changed is written down; only its owner may enter it
+    /// The journal's folder: what was changed on this node, and what was there before; only root may enter it
     #[arg(long, value_name = "DIR", default_value = "/var/lib/virt-tailor")]
     pub state_dir: PathBuf,
-    /// The root of the host: / on the node itself
+    /// The root of the host's file system: / on the node itself
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
 }
@@ -71,7 +82,7 @@ pub struct Configuration {
     /// The NodeConfig: which devices may be given away (virt-tailor schema node-config describes it)
     #[arg(long, value_name = "FILE", default_value = "/etc/virt-tailor/node.yaml")]
     pub config: PathBuf,
-    /// This node's name, as entries with nodes: mean it [default: the host's name]
+    /// This node's name in Kubernetes, as nodes: in the NodeConfig has it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
 }
@@ -82,13 +93,13 @@ pub struct Want {
     /// Configuration.
     #[command(flatten)]
     pub configuration: Configuration,
-    /// The resource
+    /// What to give away: the name of a resource in the NodeConfig, e.g. example.com/gpu
     #[arg(long, value_name = "NAME")]
     pub resource: String,
-    /// Which of its devices [default: the first that can be handed over]
+    /// Which of its devices, e.g. 0000:0a:00.0 [default: the first that can be handed over]
     #[arg(long, value_name = "ADDRESS")]
     pub device: Option<PciAddress>,
-    /// For whom, e.g. default/my-vm: everything is undone by this name
+    /// For whom, a name of your choice, e.g. default/my-vm: undo --owner takes it back by this name
     #[arg(long, value_name = "ID")]
     pub owner: Owner,
     /// Where.
@@ -113,7 +124,7 @@ pub struct Apply {
 /// `node undo`.
 #[derive(Debug, Args)]
 pub struct Undo {
-    /// Whose
+    /// For whom it was given away, as apply was told; status lists them
     #[arg(long, value_name = "ID")]
     pub owner: Owner,
     /// Where.
@@ -176,16 +187,16 @@ pub struct Release {
 /// `node inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The NodeConfig; without it, what is so whatever an admin allows
+    /// The NodeConfig: say as well which of its resources each device is. Without it, what is so whatever an admin allows
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// This node's name, as entries with nodes: mean it [default: the host's name]
+    /// This node's name in Kubernetes, as nodes: in the NodeConfig has it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
     /// The root of the host: / on the node itself, or a captured tree
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
-    /// Where what was changed is written down, to say whom a device belongs to [default: /var/lib/virt-tailor of the node itself]
+    /// The journal's folder, to say for whom a device was given away [default: /var/lib/virt-tailor of the node itself]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print everything as JSON

@@ -109,7 +109,7 @@ pub enum Failure {
     #[error("{0}")]
     Node(EngineError),
     /// The journal cannot be opened.
-    #[error("{}", chain(.0))]
+    #[error("{}", journal(.0))]
     Journal(#[from] JournalError),
     /// Files to import are not what they seem.
     #[error("{}", listed("these files cannot be imported", .0))]
@@ -211,6 +211,17 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     out
+}
+
+/// Who is not root is told so, and not only what was refused.
+fn journal(error: &JournalError) -> String {
+    let text = chain(error);
+    match error {
+        JournalError::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            format!("{text}: a node is changed by root alone, run it as root")
+        }
+        _ => text,
+    }
 }
 
 fn domain_error(error: &DomainError) -> String {

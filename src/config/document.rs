@@ -12,6 +12,22 @@ pub const API_VERSION: &str = "virt-tailor.io/v1alpha1";
 /// `kind` of a profile.
 pub const KIND: &str = "DomainProfile";
 
+/// Kinds that people mistake for ours: nothing else in such a document is worth a word.
+const OTHERS: [&str; 12] = [
+    "DomainProfile",
+    "NodeConfig",
+    "VirtualMachine",
+    "VirtualMachineInstance",
+    "VirtualMachineInstanceReplicaSet",
+    "KubeVirt",
+    "HyperConverged",
+    "MachineConfig",
+    "DaemonSet",
+    "Pod",
+    "Kustomization",
+    "Namespace",
+];
+
 /// A document without its envelope.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -53,6 +69,13 @@ pub(super) fn open(
         && kind.text == "ConfigMap"
     {
         return Err(Problems::one(whole, "this is a ConfigMap: give what stands below its data"));
+    }
+    if let Some(Value::Scalar(other)) = document.get("kind").map(|node| &node.value)
+        && !other.text.eq_ignore_ascii_case(kind)
+        && OTHERS.contains(&other.text.as_str())
+    {
+        let message = format!("this is a {}, and a {kind} is expected here", other.text);
+        return Err(Problems::one(whole, message));
     }
     if document.get("apiVersion").is_none() && document.get("kind").is_none() && document.get("spec").is_none() {
         let message = format!(

@@ -95,6 +95,8 @@ pub(super) enum Action {
         /// Of this type.
         type_name: String,
     },
+    /// KubeVirt makes mediated devices of this type, on whatever makes them.
+    MdevType(String),
     /// Huge pages.
     Pages {
         /// Their size.
@@ -104,8 +106,8 @@ pub(super) enum Action {
         /// On this NUMA node.
         node: Option<u16>,
     },
-    /// CPUs are kept free of other work; `None`: which ones is only known on the node.
-    Isolate(Option<String>),
+    /// CPUs, as a list, are kept free of other work.
+    Isolate(String),
     /// Interrupts are kept off the isolated CPUs.
     IrqsAway,
     /// A module is exchanged for a build of one's own (KMM).

@@ -1,5 +1,7 @@
 //! The draft against a live node: is what it names there, and can it be handed over.
 
+use std::collections::BTreeMap;
+
 use crate::base::PciAddress;
 use crate::config::node::{CompanionName, Companions, ModuleStep, PrepareStep, Resource, Target};
 use crate::host::{Machine, PciDevice};
@@ -15,8 +17,16 @@ pub(super) fn check(drafted: &Drafted, node: Node<'_>) -> Vec<String> {
         out.push(format!("kernel argument missing: {argument}"));
     }
     out.extend(machine.iommu.interrupt_sentence().map(str::to_owned));
+    out.extend(drafted.missing.iter().cloned());
+    let mut taken: BTreeMap<PciAddress, &str> = BTreeMap::new();
     for (resource, _) in &drafted.resources {
         let devices = selected(machine, resource);
+        for device in &devices {
+            if let Some(other) = taken.insert(device.address(), resource.name.as_str()) {
+                let what = "no device has two resources, take it out of one";
+                out.push(format!("{}: {} is selected by {other}, too: {what}", resource.name, device.address()));
+            }
+        }
         if devices.is_empty() {
             out.push(format!("{}: its selector matches nothing here", resource.name));
         }

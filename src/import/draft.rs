@@ -86,6 +86,8 @@ pub(super) struct Draft {
     pub folders: Vec<HostPath>,
     /// What must be filled in before it can be a resource, as lines of YAML.
     pub unplaced: Vec<Vec<String>>,
+    /// What the files name, and the live node has not.
+    pub missing: Vec<String>,
     pub domain: DomainFacts,
     /// The size that the next `hugepages=` of a command line is of.
     pub page_size: Option<crate::base::ByteSize>,
@@ -102,6 +104,8 @@ pub(super) struct Drafted {
     pub folders: Vec<HostPath>,
     /// What must be filled in, as lines of YAML.
     pub unplaced: Vec<Vec<String>>,
+    /// What the files name, and the live node has not.
+    pub missing: Vec<String>,
     pub domain: DomainFacts,
     /// What functions are for.
     pub roles: Roles,
@@ -123,13 +127,23 @@ impl Draft {
         wish
     }
 
+    /// The line that says on which nodes something is to be that must be filled in.
+    pub(super) fn nodes(&self, node: Option<Node<'_>>) -> String {
+        format!("  nodes: [{}]", node_name(node))
+    }
+
     /// Puts everything together.
     pub(super) fn finish(mut self, name: &str, node: Option<Node<'_>>) -> Drafted {
         self.fold_addresses();
         let companions = self.take_companions();
         self.place_steps();
-        let mut out =
-            Drafted { folders: self.folders, unplaced: self.unplaced, domain: self.domain, ..Drafted::default() };
+        let mut out = Drafted {
+            folders: self.folders,
+            unplaced: self.unplaced,
+            missing: self.missing,
+            domain: self.domain,
+            ..Drafted::default()
+        };
         let mut names: BTreeSet<String> = BTreeSet::new();
         // Functions that are made by a resource at the end, once somebody has filled it in.
         let made_at_the_end = out.unplaced.iter().flatten().any(|line| line.trim() == "kind: sriov");

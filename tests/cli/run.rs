@@ -52,6 +52,19 @@ spec:
     rom: {bar: off}
 ";
 
+pub(crate) const NODE: &str = "apiVersion: virt-tailor.io/v1alpha1
+kind: NodeConfig
+metadata: {name: lab}
+spec:
+  resources:
+  - name: example.com/gpu
+    nodes: [desk]
+    selector: {address: [\"0000:0a:00.0\"]}
+  - name: example.com/nvme
+    nodes: [desk]
+    selector: {address: [\"0000:0b:00.0\"]}
+";
+
 /// A folder with the files that the tests name.
 pub(crate) struct Place {
     dir: tempfile::TempDir,
@@ -70,6 +83,7 @@ impl Place {
             &format!("apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {{name: vm}}\nspec:\n  template:\n{template}"),
         );
         place.write("mine.yaml", PROFILE);
+        place.write("node.yaml", NODE);
         place.write("typo.yaml", &PROFILE.replace("bar:", "barr:").replace("viommu:", "viomu:"));
         place.write("broken.yaml", "apiVersion: [\n");
         place.write("broken.xml", &DOMAIN.replace("</source>", ""));

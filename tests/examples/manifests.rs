@@ -199,6 +199,25 @@ fn readmes_name_what_is_there() {
         let create = format!("kubectl --namespace {namespace} create configmap {map} --from-file={key}=profile.yaml\n");
         let start = format!("virtctl --namespace {namespace} start {}\n", vm["metadata"]["name"].as_str().unwrap());
         assert!(readme.contains(&create) && readme.contains(&start), "{name}/README.md:\n{create}{start}");
+        // What the host loses today, and the command that applies the NodeConfig.
+        for part in ["**Before", "**After:**", "--from-file=node.yaml=node-config.yaml"] {
+            assert!(readme.contains(part), "{name}/README.md: no {part}");
+        }
+        let agent = document(&example("cluster/node-config.yaml"));
+        let (map, namespace) = (&agent["metadata"]["name"], &agent["metadata"]["namespace"]);
+        let apply = format!(
+            "kubectl --namespace {} create configmap {} --from-file=node.yaml=",
+            namespace.as_str().unwrap(),
+            map.as_str().unwrap()
+        );
+        assert!(readme.contains(&apply), "{name}/README.md: {apply}");
+        // The command that tries it names a node and a resource of it.
+        let plan = readme.lines().find_map(|line| line.strip_prefix("$ virt-tailor node plan ")).expect("a plan");
+        let after = |option: &str| plan.split(' ').skip_while(|word| *word != option).nth(1).expect(option);
+        let config =
+            NodeConfig::read(name, &text(&example(name).join(after("--config")))).unwrap_or_else(|why| panic!("{why}"));
+        let here = config.for_node(after("--node-name"));
+        assert!(here.resource(after("--resource")).is_some(), "{name}/README.md: {plan}");
     }
 }
 

@@ -34,18 +34,25 @@ fn desk() -> TempDir {
     }
     let vm = blocks(&page("README.md"), "yaml").into_iter().find(|block| block.contains("kind: VirtualMachine"));
     fs::write(desk.path().join("vm.yaml"), vm.unwrap()).unwrap();
+    // The document of the page about nodes.
+    fs::write(desk.path().join("node.yaml"), &blocks(&page("docs/node.md"), "yaml")[0]).unwrap();
     desk
 }
 
-/// A command of ours: it can be read, and does what is shown. What needs a libvirt is not run here; for what is about a node see `node`.
+/// A command of ours: it can be read, and does what is shown. What needs a libvirt is not run here but in `tests/libvirt`; for what is
+/// about a node see `node`.
 fn ours(place: &Path, command: &str, shown: &[String]) {
     // Where its output goes is the shell's affair.
     let words: Vec<&str> = command.split(" > ").next().unwrap().split_whitespace().collect();
     if let Err(error) = Cli::try_parse_from(&words) {
         panic!("{command}\n{error}");
     }
-    if words.contains(&"--connect") || words[1] == "node" {
+    if words.contains(&"--connect") {
         return;
+    }
+    if words[1] == "node" {
+        assert!(shown.is_empty(), "{command}");
+        return crate::node::runs(place, command);
     }
     let output = Command::new(PROGRAM).args(&words[1..]).current_dir(place).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
@@ -63,6 +70,8 @@ fn files(command: &str) -> Vec<String> {
         ["-f", "--file", "--patch-file"].iter().flat_map(|option| -> Vec<_> { after(option) }).collect();
     let from = words.iter().filter_map(|word| word.strip_prefix("--from-file=")?.split_once('='));
     files.extend(from.map(|(_, file)| file.to_owned()));
+    // Standard input.
+    files.retain(|file| file != "-");
     files
 }
 
@@ -110,6 +119,33 @@ fn commands_do_what_the_pages_say() {
         }
     }
     assert!(ran >= 7 && foreign >= 10, "only {ran} of ours, {foreign} of others");
+}
+
+/// Commands in running text: they are known, with whatever options are named there.
+#[test]
+fn commands_in_running_text_are_known() {
+    let mut known = 0;
+    for path in all() {
+        for command in page(&path).split('`').filter(|text| text.starts_with("virt-tailor ")) {
+            let words: Vec<&str> = command
+                .split_whitespace()
+                .map(|word| match word {
+                    "VERSION" => "1.8",
+                    word => word,
+                })
+                .collect();
+            // The name of a verb, its options apart.
+            let missing = match Cli::try_parse_from(&words) {
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            use clap::error::ErrorKind;
+            let only_named = [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+            assert!(only_named.contains(&missing.kind()), "{path}: {command}\n{missing}");
+            known += 1;
+        }
+    }
+    assert!(known >= 5, "only {known}");
 }
 
 #[test]

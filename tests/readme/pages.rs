@@ -14,24 +14,18 @@ pub(crate) fn page(path: &str) -> String {
 
 /// Every page with commands, by its path.
 pub(crate) fn all() -> Vec<String> {
-    let named = [
-        "README.md",
-        "docs/concepts.md",
-        "docs/import.md",
-        "docs/kubevirt.md",
-        "docs/node.md",
-        "docs/operations.md",
-        "docs/security.md",
-        "images/README.md",
-        "examples/README.md",
-    ];
-    let mut pages = named.map(str::to_owned).to_vec();
+    let mut pages = ["README.md", "images/README.md", "examples/README.md"].map(str::to_owned).to_vec();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        pages.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+    }
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path: PathBuf = entry.unwrap().path().join("README.md");
         if path.exists() {
             pages.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
         }
     }
+    pages.sort();
     pages
 }
 

@@ -1,6 +1,6 @@
 //! From what is asked on the command line to a request.
 
-use crate::base::shown;
+use crate::base::{shown, suggest};
 use crate::cli::node::Want;
 use crate::commands::Failure;
 use crate::config::node::{Effective, Resource};
@@ -36,9 +36,13 @@ fn resource<'a>(want: &Want, config: &'a Effective, root: &Root) -> Result<&'a R
         None => root.text("proc/sys/kernel/hostname")?.unwrap_or_default().trim().to_owned(),
     };
     let names: Vec<&str> = config.resources.iter().map(|resource| resource.name.as_str()).collect();
-    let here = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let instead = match suggest(&want.resource, names.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None if names.is_empty() => "here there are none; --node-name says which node is meant".to_owned(),
+        None => format!("here there are {}; --node-name says which node is meant", names.join(", ")),
+    };
     Err(Failure::NodeRequest(format!(
-        "{} has no resource {:?} for node {node:?}: here there are {here}; name the node with --node-name",
+        "{} has no resource {:?} for node {node:?}: {instead}",
         shown(&want.configuration.config.display().to_string()),
         want.resource,
     )))

@@ -53,6 +53,10 @@ const OWN: &[&str] = &[
     "ostree.prepare-root.composefs",
     "vt.handoff",
     "consoleblank",
+    "ipv6.disable",
+    "cgroup_disable",
+    "dyndbg",
+    "single",
 ];
 
 /// What is for hard real time or for the node's own speed: at boot, and no VM needs it.
@@ -113,6 +117,11 @@ const JUDGED: &[&str] = &[
     "pcie_aspm",
     "fbcon",
 ];
+
+/// Whether this whole name is an argument of the kernel's own, though there is a dot in it.
+pub(in crate::import) fn is_argument(name: &str) -> bool {
+    [OWN, TIMING, JUDGED].iter().any(|all| all.contains(&name))
+}
 
 impl Judge<'_> {
     pub(super) fn argument(&mut self, name: &str, value: Option<&str>) -> Told {
@@ -261,8 +270,10 @@ impl Judge<'_> {
             managed |= flag == "managed_irq";
             rest = after;
         }
-        let known = rest.starts_with(|c: char| c.is_ascii_digit());
-        let verdict = self.isolate(known.then_some(rest))?;
+        if !rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(format!("{rest:?} is no list of CPUs"));
+        }
+        let verdict = self.isolate(rest)?;
         Ok(match verdict {
             Verdict::Now(mut text) if managed => {
                 text.push_str(&format!(

@@ -9,14 +9,15 @@ mod sysfs;
 use crate::base::{ByteSize, PciAddress};
 use crate::config::Memlock;
 use crate::config::node::{
-    Cpus, IsolateCpus, MoveIrqs, Numa, PageSize, PrepareStep, ProfileStep, ReservePages, VirtualFunctions,
+    Cpus, IsolateCpus, MoveIrqs, Numa, PageSize, PrepareStep, ProfileStep, ReservePages, TypeName, VirtualFunctions,
 };
 
 use super::Node;
 use super::action::{Action, Found, IdsBy, Vfs};
 use super::check;
-use super::draft::{Draft, Key, Shape, add_profile_step};
+use super::draft::{Draft, FILL_IN, Key, Shape, Wish, add_profile_step};
 use super::verdict::{Item, Verdict};
+pub(super) use arguments::is_argument;
 use known::{Role, Roles, board_maker};
 
 /// A judge, and what he has gathered.
@@ -50,6 +51,11 @@ pub(super) fn judge(found: Vec<Found>, node: Option<Node<'_>>) -> (Vec<Item>, Dr
     (items.collect(), judge.draft)
 }
 
+/// Whether this is a name that an interface may have, and no pattern and no description (kernel: net/core/dev.c, `dev_valid_name`).
+fn is_interface(name: &str) -> bool {
+    !name.is_empty() && name.len() < 16 && !name.contains([' ', '/', '*', '?', '[', '|'])
+}
+
 /// Something that is right for the new documents, or the reason why it is not.
 type Told = Result<Verdict, String>;
 
@@ -73,8 +79,9 @@ impl Judge<'_> {
             Action::Vfs(vfs) => self.vfs(vfs, from),
             Action::VfSetting { name, value } => Ok(self.setting(name, value)),
             Action::Mdev { parent, type_name } => self.mdev(*parent, type_name, from),
+            Action::MdevType(type_name) => self.mdev_type(type_name),
             Action::Pages { size, count, node } => self.pages(*size, *count, *node),
-            Action::Isolate(cpus) => self.isolate(cpus.as_deref()),
+            Action::Isolate(cpus) => self.isolate(cpus),
             Action::IrqsAway => Ok(self.irqs_away()),
             Action::Swap { module, folder, parameters, vendor } => {
                 self.swap(module, folder.as_deref(), parameters, *vendor, from)
@@ -171,8 +178,15 @@ impl Judge<'_> {
         };
         let mut addresses = vfs.addresses.clone();
         if let Some(machine) = self.node.map(|node| node.machine) {
-            let found = vfs.interfaces.iter().filter_map(|name| machine.nics.link(name)?.function());
-            addresses.extend(found);
+            for name in vfs.interfaces.iter().filter(|name| is_interface(name)) {
+                match machine.nics.link(name) {
+                    None => self.draft.missing.push(format!("no interface here is called {name} ({from})")),
+                    Some(link) => match link.function() {
+                        Some(function) => addresses.push(function),
+                        None => self.draft.missing.push(format!("{name} is no port of a PCI device ({from})")),
+                    },
+                }
+            }
             addresses.dedup();
         }
         let functions = VirtualFunctions {
@@ -194,8 +208,8 @@ impl Judge<'_> {
                 let name = vfs.name.clone().unwrap_or_else(|| "example.com/vf".to_owned());
                 self.draft.unplaced.push(vec![
                     format!("- name: {name}"),
-                    format!("  selector: {{address: \"0000:00:00.0\"}}   # the address of {who}: readlink /sys/class/net/NAME/device"),
-                    format!("  nodes: [{}]", super::draft::FILL_IN),
+                    format!("  selector: {{address: {FILL_IN}}}   # the address of {who}: readlink /sys/class/net/NAME/device"),
+                    self.draft.nodes(self.node),
                     "  kind: sriov".to_owned(),
                     format!("  sriov: {{vfs: {count}}}"),
                 ]);
@@ -263,8 +277,8 @@ impl Judge<'_> {
     }
 
     fn mdev(&mut self, parent: PciAddress, type_name: &str, from: &str) -> Told {
-        let type_name: crate::config::node::TypeName = parsed(type_name)?;
-        let same = |wish: &&mut super::draft::Wish| {
+        let type_name: TypeName = parsed(type_name)?;
+        let same = |wish: &&mut Wish| {
             wish.key == Key::Address(parent) && matches!(&wish.shape, Shape::Mdev(known, _) if *known == type_name)
         };
         match self.draft.wishes.iter_mut().find(same) {
@@ -280,6 +294,25 @@ impl Judge<'_> {
         Ok(Verdict::now(format!(
             "a resource of kind mdev makes them of type {type_name} on {parent} when it is offered, gives a VM one, and takes them away when it is offered no longer"
         )))
+    }
+
+    /// A type that KubeVirt was to make: of the card only the node knows.
+    fn mdev_type(&mut self, type_name: &str) -> Told {
+        let type_name: TypeName = parsed(type_name)?;
+        let known = |wish: &Wish| matches!(&wish.shape, Shape::Mdev(known, _) if *known == type_name);
+        if !self.draft.wishes.iter().any(known) {
+            let nodes = self.draft.nodes(self.node);
+            self.draft.unplaced.push(vec![
+                "- name: example.com/mdev   # as permittedHostDevices calls it".to_owned(),
+                format!("  selector: {{address: {FILL_IN}}}   # the card that makes them: ls /sys/class/mdev_bus"),
+                nodes,
+                "  kind: mdev".to_owned(),
+                format!("  mdev: {{type: \"{type_name}\"}}"),
+            ]);
+        }
+        Ok(Verdict::now(
+            "a resource of kind mdev makes them while it is offered; then enabled: false in mediatedDevicesConfiguration, for two owners undo each other",
+        ))
     }
 
     fn pages(&mut self, size: ByteSize, count: u64, node: Option<u16>) -> Told {
@@ -310,12 +343,8 @@ impl Judge<'_> {
         )))
     }
 
-    fn isolate(&mut self, cpus: Option<&str>) -> Told {
-        let isolate = match cpus {
-            Some(text) => Cpus::List(parsed(text)?),
-            None => Cpus::Auto,
-        };
-        let step = IsolateCpus { isolate, irqs: None, workqueues: None };
+    fn isolate(&mut self, cpus: &str) -> Told {
+        let step = IsolateCpus { isolate: Cpus::List(parsed(cpus)?), irqs: None, workqueues: None };
         add_profile_step(&mut self.draft.steps, ProfileStep::Cpus(step));
         self.draft.domain.low_latency = true;
         Ok(Verdict::now(
@@ -374,6 +403,9 @@ impl Judge<'_> {
                     return Verdict::now(format!("the resource at {address} keeps the name{external}"));
                 }
             }
+        }
+        if matches!(action, Action::Name { external: true, .. }) {
+            return Verdict::aside("another device plugin offers it, and no file here binds it: left as it is");
         }
         let by_address = self.draft.wishes.iter().find_map(|wish| match wish.key {
             Key::Address(address) if wish.shape == Shape::Pci && wish.name.is_none() => Some(address),

@@ -4,7 +4,7 @@ use crate::base::{ByteSize, PciAddress};
 use crate::config::node::{AwayOnly, Cpus, IsolateCpus, PinOnly, PrepareStep, ProfileStep, ReleaseOnly, ResetMethod};
 use crate::host::VtKind;
 use crate::import::action::{IdsBy, Vfs};
-use crate::import::draft::{Key, Shape, add_profile_step, add_step};
+use crate::import::draft::{FILL_IN, Key, Shape, add_profile_step, add_step};
 use crate::import::verdict::Verdict;
 
 use super::{Judge, Told, parsed};
@@ -58,6 +58,9 @@ impl Judge<'_> {
             (["sys", "bus", "pci", "devices", _, "reset"], _) => {
                 Ok(Verdict::now("vfio-pci resets a device when a VM opens it and when it closes it"))
             }
+            (["sys", "bus", "pci", "devices", _, "remove"] | ["sys", "bus", "pci", .., "rescan"], _) => Ok(
+                Verdict::now("a function is bound and reset where it is: none is removed from the bus and found again"),
+            ),
             (["sys", "module", module, "parameters", name], _) => self.parameter(module, name, value, from),
             (["proc", "irq", ..], _) => Ok(self.irqs_away()),
             (["sys", "devices", "virtual", "workqueue", ..], _) => {
@@ -160,8 +163,8 @@ impl Judge<'_> {
                 let which = function.map_or_else(|| "the virtual function".to_owned(), |function| function.to_string());
                 self.draft.unplaced.push(vec![
                     "- name: nvidia.com/vgpu".to_owned(),
-                    format!("  selector: {{address: \"0000:00:00.0\"}}   # the card whose function {which} is: readlink …/{which}/physfn"),
-                    format!("  nodes: [{}]", crate::import::draft::FILL_IN),
+                    format!("  selector: {{address: {FILL_IN}}}   # the card whose function {which} is: readlink …/{which}/physfn"),
+                    self.draft.nodes(self.node),
                     "  kind: vgpu".to_owned(),
                     format!("  vgpu: {{type: \"{value}\"}}"),
                 ]);

@@ -1,10 +1,13 @@
 //! Kernel arguments: of a command line, of GRUB's defaults, of anything that adds them.
 
+use std::collections::HashMap;
+
 use crate::import::action::{Action, IdsBy};
 use crate::import::place::Place;
+use crate::import::shell::assignments;
 use crate::import::verdict::Verdict;
 
-use super::{Reading, lines};
+use super::Reading;
 
 /// A kernel command line: quotes hold a blank together (kernel: lib/cmdline.c `next_arg`).
 pub(super) fn words(place: &Place, line: &str, reading: &mut Reading<'_>) {
@@ -14,6 +17,12 @@ pub(super) fn words(place: &Place, line: &str, reading: &mut Reading<'_>) {
         match c {
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => {
+                if word == "--" {
+                    let why = "what stands behind -- is init's: left as it is";
+                    let rest = line.split_once(" -- ").map_or("…", |(_, rest)| rest);
+                    reading.found(place, &format!("-- {rest}"), Action::Told(Verdict::aside(why)));
+                    return;
+                }
                 if !word.is_empty() {
                     argument(place, &word, reading);
                     word.clear();
@@ -34,9 +43,11 @@ pub(super) fn argument(place: &Place, text: &str, reading: &mut Reading<'_>) {
         None => (text, None),
     };
     // A module's parameter: MODULE.NAME=VALUE. What dracut and systemd read has dots, too.
+    // Some arguments of the kernel's own have a dot in their names, and no module before it.
     let foreign = ["rd.", "systemd.", "ignition.", "luks.", "modprobe.", "rhcos.", "coreos.", "module."];
     if let (Some((module, parameter)), Some(value)) = (name.split_once('.'), &value)
         && !foreign.iter().any(|prefix| name.starts_with(prefix))
+        && !crate::import::judge::is_argument(name)
     {
         module_parameter(place, text, (module, parameter, value), reading);
         return;
@@ -63,7 +74,8 @@ pub(in crate::import) fn module_parameter(
     reading: &mut Reading<'_>,
 ) {
     let module = module.replace('-', "_");
-    if (module.as_str(), name) != ("vfio_pci", "ids") {
+    // pci-stub held devices until something else bound them.
+    if !["vfio_pci", "pci_stub"].contains(&module.as_str()) || name != "ids" {
         let action = Action::Parameter { module, name: name.to_owned(), value: value.to_owned() };
         reading.found(place, said, action);
         return;
@@ -88,35 +100,62 @@ pub(super) fn pair(text: &str) -> Option<(u16, u16)> {
     Some((id()?, id()?))
 }
 
-/// `/etc/default/grub`: `GRUB_CMDLINE_LINUX…="…"`.
+/// `/etc/default/grub`, a file of shell assignments (GRUB's manual, "Simple configuration handling"): `GRUB_CMDLINE_LINUX…="…"`.
 pub(super) fn grub(place: &Place, text: &str, reading: &mut Reading<'_>) {
-    for (line, text) in lines(text) {
-        let place = place.line(line);
-        let assigned = text.split_once('=').map(|(key, value)| (key.trim().trim_end_matches('+'), value.trim()));
-        match assigned {
-            Some((key, value)) if key.starts_with("GRUB_CMDLINE_LINUX") => {
-                let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
-                let inner = match quote {
-                    Some(quote) => match value[1..].strip_suffix(quote) {
-                        Some(inner) => inner,
-                        None => {
-                            reading.malformed(
-                                &place,
-                                &format!("{key} begins with {quote} and does not end with it: close the quote"),
-                            );
-                            continue;
-                        }
-                    },
-                    None => value,
-                };
-                for word in
-                    inner.split_whitespace().filter(|word| !word.starts_with("$GRUB") && !word.starts_with("${GRUB"))
-                {
-                    argument(&place, &word.replace("\\\"", ""), reading);
-                }
+    let (all, others) = match assignments(text) {
+        Ok(all) => all,
+        Err((line, why)) => return reading.malformed(&place.line(line), &why),
+    };
+    // Where anything else stands, what is set may be set or not.
+    let branches = !others.is_empty();
+    for (line, text) in others {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        if ["if", "then", "else", "elif", "fi", "[", "[["].contains(&word) {
+            reading.idle += 1;
+            continue;
+        }
+        reading.unclear(&place.line(line), &text, "it sets no variable");
+    }
+    let is_line = |name: &str| name.starts_with("GRUB_CMDLINE_LINUX");
+    let mut known: HashMap<&str, String> = HashMap::new();
+    for (index, one) in all.iter().enumerate() {
+        let place = place.line(one.line);
+        let mut value = String::new();
+        let mut unknown = Vec::new();
+        for piece in &one.value {
+            match piece {
+                Ok(text) => value.push_str(text),
+                // Told where it is set, if it is of these files at all.
+                Err(name) if name.starts_with("GRUB") => {}
+                Err(name) => match known.get(name.as_str()) {
+                    Some(text) => value.push_str(text),
+                    None => {
+                        let name = format!("${name}");
+                        value.push_str(&name);
+                        unknown.push(name);
+                    }
+                },
             }
-            Some(_) => reading.idle += 1,
-            None => reading.unclear(&place, text, "it sets no variable"),
+        }
+        if !is_line(&one.name) {
+            if unknown.is_empty() {
+                known.insert(&one.name, value);
+            }
+            reading.idle += 1;
+            continue;
+        }
+        // What is set again without what was there, is lost.
+        let lost = all.iter().skip(index + 1).find(|later| later.name == one.name && !later.keeps());
+        if let Some(later) = lost.filter(|_| !branches && !value.trim().is_empty()) {
+            let why = format!("{} is set again in line {}, without what stands here", one.name, later.line);
+            reading.found(&place, &value, Action::Told(Verdict::never(why)));
+            continue;
+        }
+        for word in super::variables::split(&value) {
+            match unknown.iter().find(|name| word.contains(name.as_str())) {
+                Some(name) => reading.unclear(&place, &word, &format!("{name} is set nowhere in this file")),
+                None => words(&place, &word, reading),
+            }
         }
     }
 }

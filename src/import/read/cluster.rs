@@ -1,4 +1,4 @@
-//! Objects of a cluster that say how its nodes run: PerformanceProfile, KubeletConfig, KubeVirt's list of devices.
+//! Objects of a cluster that say how its nodes run: PerformanceProfile, KubeletConfig.
 
 use crate::base::ByteSize;
 use crate::config::tree::Node;
@@ -7,8 +7,8 @@ use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
 use super::Reading;
-use super::arguments::{pair, words};
-use super::documents::{at, fields, items, map, text, texts, told, yes};
+use super::arguments::words;
+use super::documents::{at, fields, is_empty, items, map, text, texts, told, yes};
 
 /// PerformanceProfile (performance.openshift.io): CPUs, huge pages, kernel arguments.
 pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>) {
@@ -19,6 +19,14 @@ pub(super) fn performance(node: &Node, place: &Place, reading: &mut Reading<'_>)
         );
         return;
     };
+    let annotations = node.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    for (key, place, value) in fields(annotations, place) {
+        // What the operator makes of it goes to kubelet or to TuneD.
+        if key.contains("experimental") || key.starts_with("performance.openshift.io/") {
+            let said = format!("{key}: {}", told(value));
+            reading.unclear(&place, &said, "what the operator makes of this annotation is not read here");
+        }
+    }
     for (field, place, node) in fields(Some(spec), place) {
         let said = format!("{field}: {}", told(node));
         match field.as_str() {
@@ -55,7 +63,7 @@ fn cpus(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     for (field, place, value) in fields(Some(node), place) {
         let said = format!("cpu.{field}: {}", told(value));
         match field.as_str() {
-            "isolated" => reading.found(&place, &said, Action::Isolate(Some(told(value)))),
+            "isolated" => reading.found(&place, &said, Action::Isolate(told(value))),
             "reserved" => {
                 let why = "the CPUs that kubelet keeps for the node: it reads that when it starts, no kernel argument is needed";
                 reading.found(&place, &said, Action::Told(Verdict::stays(why)));
@@ -83,10 +91,13 @@ fn pages(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         let size = text(page, "size").and_then(|size| page_size(&size));
         let count = text(page, "count").and_then(|count| count.parse().ok());
         match (size, count) {
-            (Some(size), Some(count)) => {
-                let node = text(page, "node").and_then(|node| node.parse().ok());
-                reading.found(&place, &said, Action::Pages { size, count, node });
-            }
+            (Some(size), Some(count)) => match text(page, "node").map(|node| node.parse()) {
+                Some(Err(_)) => reading.unclear(&place, &said, "node is no number of a NUMA node"),
+                node => {
+                    let node = node.and_then(Result::ok);
+                    reading.found(&place, &said, Action::Pages { size, count, node });
+                }
+            },
             _ => reading.malformed(&place, "huge pages without size and count: write size: 1G, count: 4"),
         }
     }
@@ -115,6 +126,12 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
         Some(config) => config,
         None => Some(node),
     };
+    for (field, place, value) in fields(node.get("spec"), place) {
+        if !["kubeletConfig", "machineConfigPoolSelector"].contains(&field.as_str()) && !is_empty(value) {
+            let said = format!("{field}: {}", told(value));
+            reading.found(&place, &said, Action::Told(Verdict::aside("kubelet's own setting: left as it is")));
+        }
+    }
     let all = fields(config, place);
     // Machines of OpenShift have CPUs reserved without a word (systemReserved of its own template).
     let reserved = wrapped.is_some()
@@ -140,39 +157,5 @@ pub(super) fn kubelet(node: &Node, place: &Place, reading: &mut Reading<'_>) {
             _ => Verdict::aside("kubelet's own setting: left as it is"),
         };
         reading.found(&place, &said, Action::Told(verdict));
-    }
-}
-
-/// `permittedHostDevices` of KubeVirt or HyperConverged: what devices are called there.
-pub(super) fn permitted(node: &Node, place: &Place, reading: &mut Reading<'_>) {
-    let spec = node.get("spec");
-    let configuration = spec.and_then(|spec| spec.get("configuration"));
-    let devices =
-        [spec, configuration].into_iter().flatten().find_map(|node| map(node, "permittedHostDevices", place, reading));
-    let Some(devices) = devices else {
-        let why = "it permits no host devices: it prepares nothing";
-        reading.found(&at(node, place), "without permittedHostDevices", Action::Told(Verdict::aside(why)));
-        return;
-    };
-    let listed = ["pciHostDevices", "pciDevices"].map(|field| items(devices, field, place, reading));
-    for device in listed.into_iter().flatten() {
-        let place = at(device, place);
-        let selector =
-            text(device, "pciDeviceSelector").or_else(|| text(device, "pciVendorSelector")).unwrap_or_default();
-        let resource = text(device, "resourceName").unwrap_or_default();
-        let said = format!("{resource}: {selector}");
-        match pair(&selector) {
-            Some((vendor, device_id)) => {
-                let external = yes(device, "externalResourceProvider");
-                reading.found(&place, &said, Action::Name { resource, vendor, device: device_id, external });
-            }
-            None => reading
-                .malformed(&place, &format!("pciDeviceSelector {selector:?} is not vendor:device, e.g. 10DE:2206")),
-        }
-    }
-    for device in items(devices, "mediatedDevices", place, reading) {
-        let said = told(device);
-        let why = "KubeVirt's list of mediated devices stays: set externalResourceProvider: true where a NodeConfig has the resource";
-        reading.found(&at(device, place), &said, Action::Told(Verdict::stays(why)));
     }
 }

@@ -7,25 +7,43 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::MAX_TEXT;
 
-/// A data URL to text. `Err`: what is wrong, and what to write instead.
-pub(super) fn text(source: &str, compression: Option<&str>) -> Result<String, String> {
+/// Why there is no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoText {
+    /// What is wrong, and what to write instead.
+    Wrong(String),
+    /// It is as it should be, and not for us to read: why.
+    Unread(String),
+}
+
+impl From<String> for NoText {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+/// A data URL to text.
+pub(super) fn text(source: &str, compression: Option<&str>) -> Result<String, NoText> {
+    // RFC 3986: schemes are written in any case.
+    let is_data = source.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    if !source.is_empty() && !is_data {
+        let scheme: String = source.split(':').next().unwrap_or_default().chars().take(20).collect();
+        return Err(NoText::Unread(format!("it is fetched from {scheme}:… at boot: import that file, too")));
+    }
     let bytes = unpacked(data(source)?, compression)?;
-    String::from_utf8(bytes).map_err(|_| "what is embedded here is no UTF-8 text: only text files are read".to_owned())
+    String::from_utf8(bytes).map_err(|_| NoText::Unread("it is no text, and only texts are read".to_owned()))
 }
 
 fn data(source: &str) -> Result<Vec<u8>, String> {
     if source.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(rest) = source.strip_prefix("data:") else {
-        let scheme = source.split(':').next().unwrap_or_default();
-        return Err(format!("the source is {scheme}:…, which is not read here: embed the file as data:,…"));
-    };
+    let rest = source.get(5..).unwrap_or_default();
     let Some((kind, content)) = rest.split_once(',') else {
         return Err("the data URL has no comma before its data: write data:,… or data:;base64,…".to_owned());
     };
     let bytes = percent(content)?;
-    if !kind.split(';').any(|word| word.trim() == "base64") {
+    if !kind.split(';').any(|word| word.trim().eq_ignore_ascii_case("base64")) {
         return Ok(bytes);
     }
     let packed: Vec<u8> = bytes.into_iter().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -92,11 +110,14 @@ mod tests {
             ("https://example.com/x", None, Err("https:…")),
             ("data:,x", Some("gzip"), Err("gzip")),
             ("data:,x", Some("xz"), Err("xz")),
-            ("data:,%ff", None, Err("UTF-8")),
+            ("data:,%ff", None, Err("no text")),
+            ("DATA:;BASE64,b3B0aW9ucw==", None, Ok("options")),
         ] {
             match (text(source, compression), expected) {
                 (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{source}"),
-                (Err(why), Err(part)) => assert!(why.contains(part), "{source}: {why}"),
+                (Err(NoText::Wrong(why) | NoText::Unread(why)), Err(part)) => {
+                    assert!(why.contains(part), "{source}: {why}")
+                }
                 // A sum that is wrong is told, too.
                 (got, expected) => panic!("{source}: {got:?}, not {expected:?}"),
             }
@@ -112,6 +133,8 @@ mod tests {
             format!("data:;base64,{}", STANDARD.encode(packer.finish().unwrap()))
         };
         assert_eq!(text(&pack(b"hello"), Some("gzip")).unwrap(), "hello");
-        assert!(text(&pack(&vec![b'x'; MAX_TEXT + 1]), Some("gzip")).unwrap_err().contains("more than"));
+        assert!(
+            matches!(text(&pack(&vec![b'x'; MAX_TEXT + 1]), Some("gzip")), Err(NoText::Wrong(why)) if why.contains("more than"))
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::import::action::{Action, Found};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
-use super::{Part, Reading, cluster, ignition, policy, tuned};
+use super::{Part, Reading, cluster, ignition, kubevirt, policy, tuned};
 
 /// A document to its parts: files and units that it embeds are parts of their own.
 pub(super) fn open(node: Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
@@ -22,6 +22,7 @@ pub(super) fn open(node: Node, place: &Place, reading: &mut Reading<'_>) -> Vec<
     }
     match text(&node, "kind").as_deref() {
         Some("MachineConfig") => ignition::machine_config(&node, place, reading),
+        Some("Tuned") => tuned::object(&node, place, reading),
         Some(_) => vec![Part::Document { place: place.clone(), node }],
         None if node.get("variant").is_some() => ignition::butane(&node, place, reading),
         None if node.get("ignition").is_some() => ignition::config(&node, place, reading),
@@ -42,10 +43,9 @@ pub(super) fn read(node: &Node, place: &Place, reading: &mut Reading<'_>) {
     match kind.as_str() {
         "PerformanceProfile" => cluster::performance(node, place, reading),
         "KubeletConfig" | "KubeletConfiguration" => cluster::kubelet(node, place, reading),
-        "HyperConverged" | "KubeVirt" => cluster::permitted(node, place, reading),
+        "HyperConverged" | "KubeVirt" => kubevirt::read(node, place, reading),
         "SriovNetworkNodePolicy" => policy::sriov(node, place, reading),
         "Module" => policy::kmm(node, place, reading),
-        "Tuned" => tuned::object(node, place, reading),
         other => {
             let name = node.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or_default();
             let said = format!("{other} {name}");

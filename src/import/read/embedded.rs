@@ -5,6 +5,7 @@ use crate::import::action::{Action, Found, ServiceVerb};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
+use super::contents::NoText;
 use super::documents::{at, items, one, text, told as told_text, yes};
 use super::ignition::{rest, told};
 use super::unit::Unit;
@@ -31,6 +32,8 @@ pub(super) fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
         all.extend(more);
     }
     let mut out = rest(Some(node), &here, &format!("{path} "), &FILE);
+    let count = out.len();
+    let mut has_text = false;
     for contents in all {
         if !matches!(contents.value, Value::Map(_)) {
             let what = "what a file has is a map: write inline: TEXT (Butane) or source: data:,… (Ignition) below it";
@@ -42,6 +45,7 @@ pub(super) fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
         let content = match ["inline", "source", "local"].map(|field| one(contents, field, &here, reading)) {
             [Some(inline), ..] => Ok(inline),
             [_, Some(source), _] => contents::text(&source, compression.as_deref()),
+            [.., Some(local)] if let Some(content) = beside(&local, reading) => content.map_err(NoText::Unread),
             [.., Some(local)] => {
                 let why = format!("it is in the file {local}: import that file, too");
                 out.push(told(place.clone(), &path, Verdict::unclear(why)));
@@ -49,18 +53,24 @@ pub(super) fn file(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
             }
             _ => continue,
         };
+        has_text = true;
         match content {
-            Ok(content) => out.push(embedded(&place, &path, content, reading)),
-            Err(why) => reading.malformed(&place, &why),
+            Ok(content) => out.extend(embedded(&place, &path, content, reading)),
+            Err(NoText::Wrong(why)) => reading.malformed(&place, &why),
+            Err(NoText::Unread(why)) => out.push(told(place.clone(), &path, Verdict::unclear(why))),
         }
+    }
+    if !has_text && out.len() == count {
+        let why = "an empty file: it does nothing, but for one of the system's own that has its name";
+        out.push(told(place, &path, Verdict::aside(why)));
     }
     out
 }
 
 /// A file that is embedded; one whose folder says nothing prepares nothing.
-fn embedded(place: &Place, path: &str, content: String, reading: &mut Reading<'_>) -> Part {
+fn embedded(place: &Place, path: &str, content: String, reading: &mut Reading<'_>) -> Vec<Part> {
     if kind::of(path, &content) == kind::Kind::Unknown {
-        return told(place.clone(), path, Verdict::unclear("this is no kind of file that is known here"));
+        return vec![told(place.clone(), path, Verdict::unclear("this is no kind of file that is known here"))];
     }
     text_part(place.clone(), path.to_owned(), content, reading)
 }
@@ -86,7 +96,12 @@ pub(super) fn unit(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
     }
     let mut told_of = rest(Some(node), &here, &format!("{name} "), &UNIT);
     let local = one(node, "contents_local", &here, reading);
-    told_of.extend(local.as_deref().map(|local| elsewhere(&here, &name, local)));
+    if let Some(local) = &local {
+        match beside(local, reading) {
+            Some(Ok(content)) => add(here.inside(&name), &content, reading),
+            _ => told_of.push(elsewhere(&here, &name, local)),
+        }
+    }
     for dropin in items(node, "dropins", place, reading) {
         let here = at(dropin, place);
         let Some(file) = text(dropin, "name") else {
@@ -98,7 +113,12 @@ pub(super) fn unit(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
             add(here.inside(&said), &content, reading);
         }
         told_of.extend(rest(Some(dropin), &here, &format!("{said} "), &["name", "contents", "contents_local"]));
-        told_of.extend(one(dropin, "contents_local", &here, reading).map(|local| elsewhere(&here, &said, &local)));
+        if let Some(local) = one(dropin, "contents_local", &here, reading) {
+            match beside(&local, reading) {
+                Some(Ok(content)) => add(here.inside(&said), &content, reading),
+                _ => told_of.push(elsewhere(&here, &said, &local)),
+            }
+        }
     }
     parts.extend(told_of);
     let is_there = content.is_none() && local.is_none();
@@ -117,6 +137,34 @@ pub(super) fn unit(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec
         parts.push(told(here, &format!("{name} enabled: true"), Verdict::aside(why)));
     }
     parts
+}
+
+/// The text of a file that is among those given.
+fn beside(local: &str, reading: &mut Reading<'_>) -> Option<Result<String, String>> {
+    let found = reading.given(local).into_iter().find(|(rest, _)| rest.is_empty());
+    let bytes = found.map(|(_, bytes)| bytes.to_vec())?;
+    Some(String::from_utf8(bytes).map_err(|_| "it is no text, and only texts are read".to_owned()))
+}
+
+/// `storage.trees`: the files of a folder, if they are among those given. `None`: they are not.
+pub(super) fn tree(node: &Node, folder: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<Part>> {
+    let top = text(node, "path").unwrap_or_default();
+    let here = at(node, place);
+    let files: Vec<(String, Result<String, _>)> =
+        reading.given(folder).into_iter().map(|(rest, bytes)| (rest, String::from_utf8(bytes.to_vec()))).collect();
+    let files = files.into_iter().filter(|(rest, _)| !rest.is_empty());
+    let parts: Vec<Part> = files
+        .flat_map(|(rest, content)| {
+            let path = format!("{}{rest}", top.trim_end_matches('/'));
+            match content {
+                Ok(content) => embedded(&here.inside(&path), &path, content, reading),
+                Err(_) => {
+                    vec![told(here.inside(&path), &path, Verdict::unclear("it is no text, and only texts are read"))]
+                }
+            }
+        })
+        .collect();
+    (!parts.is_empty()).then_some(parts)
 }
 
 /// A text of one unit that another file has.

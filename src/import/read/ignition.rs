@@ -3,7 +3,7 @@
 //! Sources: coreos.github.io/ignition configuration-v2_2 to v3_5, coreos.github.io/butane config-openshift and config-fcos.
 
 use crate::config::tree::Node;
-use crate::import::action::{Action, Found};
+use crate::import::action::{Action, Found, ServiceVerb};
 use crate::import::place::Place;
 use crate::import::verdict::Verdict;
 
@@ -56,6 +56,15 @@ pub(super) fn rest(node: Option<&Node>, place: &Place, within: &str, known: &[&s
             told(place, &format!("{within}{field}"), Verdict::unclear("this field is not read here"))
         })
         .collect()
+}
+
+/// The same where there are no parts to be read later.
+pub(super) fn tell_rest(node: Option<&Node>, place: &Place, within: &str, known: &[&str], reading: &mut Reading<'_>) {
+    for part in rest(node, place, within, known) {
+        if let Part::Found(found) = part {
+            reading.found(&found.place, &found.said, found.action);
+        }
+    }
 }
 
 /// Butane: the same with sugar.
@@ -177,8 +186,22 @@ fn storage(node: &Node, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
     }
     for tree in items(node, "trees", place, reading) {
         let folder = super::documents::told(tree.get("local").unwrap_or(tree));
+        if let Some(files) = embedded::tree(tree, &folder, place, reading) {
+            parts.extend(files);
+            continue;
+        }
         let why = format!("it is in the folder {folder}: import that folder, too");
         parts.push(told(at(tree, place), &format!("storage.trees: {folder}"), Verdict::unclear(why)));
+    }
+    for link in items(node, "links", place, reading) {
+        let (path, target) = (text(link, "path").unwrap_or_default(), text(link, "target").unwrap_or_default());
+        // systemd.unit(5): a unit that is a link to /dev/null is masked.
+        let unit =
+            path.strip_prefix("/etc/systemd/system/").filter(|unit| target == "/dev/null" && !unit.contains('/'));
+        if let Some(unit) = unit {
+            let action = Action::Service { unit: unit.to_owned(), verb: ServiceVerb::Mask };
+            parts.push(Part::Found(Found { place: at(link, place), said: format!("{path} -> {target}"), action }));
+        }
     }
     for (field, place, node) in fields(Some(node), place) {
         if OWN.contains(&field.as_str()) && !is_empty(node) {

@@ -38,7 +38,8 @@ pub(super) fn of(path: &str, text: &str) -> Kind {
     by_path(path).unwrap_or_else(|| by_text(text))
 }
 
-fn by_path(path: &str) -> Option<Kind> {
+/// The format that a path alone tells.
+pub(super) fn by_path(path: &str) -> Option<Kind> {
     let name = file_name(path);
     let below = |folder: &str| path.contains(&format!("{folder}/"));
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
@@ -51,7 +52,7 @@ fn by_path(path: &str) -> Option<Kind> {
     if ends(&[".rules"]) {
         return Some(Kind::Udev);
     }
-    if ends(&[".service", ".socket", ".timer", ".path"]) || below(".service.d") {
+    if ends(&[".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target"]) || below(".service.d") {
         return Some(Kind::Unit);
     }
     // In /etc/modules.d nothing reads them; what they were meant to be is told by their text.
@@ -70,7 +71,7 @@ fn by_path(path: &str) -> Option<Kind> {
     if below("limits.d") || name == "limits.conf" {
         return Some(Kind::Limits);
     }
-    if name == "tuned.conf" || below("tuned") {
+    if name == "tuned.conf" || below("tuned") && ends(&[".conf"]) {
         return Some(Kind::Tuned);
     }
     if path.ends_with("default/grub") || name == "grub" || below("default/grub.d") {

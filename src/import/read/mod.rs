@@ -11,13 +11,16 @@ mod embedded;
 mod ignition;
 mod ini;
 mod kind;
+mod kubevirt;
 mod modprobe;
 mod policy;
 mod settings;
 mod tuned;
 mod udev;
 mod unit;
+mod variables;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::shown;
@@ -37,6 +40,8 @@ use kind::Kind;
 const MAX_TEXT: usize = 4 << 20;
 /// Most actions that are kept.
 const MAX_FOUND: usize = 10_000;
+/// How deep files embed files.
+const MAX_EMBEDDED: usize = 8;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -48,9 +53,26 @@ pub(super) struct Reading<'a> {
     pub idle: usize,
     /// How deep scripts call each other just now.
     pub depth: usize,
+    /// How deep files embed files just now.
+    embedding: usize,
     /// How many commands of scripts were followed.
     pub followed: usize,
+    /// Variables that scripts are started with.
+    pub environment: HashMap<String, String>,
     scripts: Vec<Script<'a>>,
+    inputs: &'a [Input],
+    /// Inputs that are parts of others, by index.
+    taken: BTreeSet<usize>,
+    /// Inputs that others are parts of: none of them is a part itself, or two might be parts of each other, and nobody reads them.
+    takers: BTreeSet<usize>,
+    /// The input that is opened just now.
+    opening: usize,
+    /// Scripts that scripts have written, by index.
+    later: Vec<usize>,
+    /// How many bytes scripts have written into files that are read here.
+    written: usize,
+    /// TuneD's profiles and files of variables, which include each other.
+    tuned: Vec<variables::Profile>,
     /// Whether a `hugepages=` stood on this command line, and no size behind it yet.
     pages_given: bool,
 }
@@ -80,23 +102,38 @@ enum Part {
     Found(Found),
     /// A script, by its index.
     Script(usize),
+    /// A profile of TuneD's, by its index.
+    Tuned(usize),
 }
 
 /// Reads all files.
 pub(super) fn read(inputs: &[Input]) -> Reading<'_> {
-    let mut reading = Reading::default();
-    let mut parts: Vec<Vec<Part>> = Vec::new();
-    for input in inputs {
-        let place = Place::file(&shown(&input.label));
-        parts.push(open(input, &place, &mut reading));
-    }
+    let (mut reading, parts) = opened(inputs, BTreeSet::new());
     for mut parts in parts {
         parts.sort_by_key(|part| matches!(part, Part::Script(_)));
         for part in parts {
             part.read(&mut reading);
         }
     }
+    while let Some(index) = reading.later.pop() {
+        Part::Script(index).read(&mut reading);
+    }
     reading
+}
+
+/// All files opened, but for those that are parts of others: these are read where they belong.
+fn opened(inputs: &[Input], parts_of_others: BTreeSet<usize>) -> (Reading<'_>, Vec<Vec<Part>>) {
+    let mut reading = Reading { inputs, taken: parts_of_others.clone(), ..Reading::default() };
+    let mut parts = Vec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        if !parts_of_others.contains(&index) {
+            let place = Place::file(&shown(&input.label));
+            reading.opening = index;
+            parts.push(open(input, &place, &mut reading));
+        }
+    }
+    // The set only grows.
+    if reading.taken != parts_of_others { opened(inputs, reading.taken) } else { (reading, parts) }
 }
 
 /// A file to its parts.
@@ -116,31 +153,46 @@ fn open(input: &Input, place: &Place, reading: &mut Reading<'_>) -> Vec<Part> {
         reading.malformed(place, &format!("{} bytes are too many: at most {MAX_TEXT} are read", text.len()));
         return Vec::new();
     }
-    if kind::of(&input.label, text) != Kind::Yaml {
-        return vec![text_part(place.clone(), input.label.clone(), text.to_owned(), reading)];
+    text_part(place.clone(), input.label.clone(), text.to_owned(), reading)
+}
+
+/// A text with the path that tells its format, to its parts; none if it only says what others make use of.
+fn text_part(place: Place, path: String, text: String, reading: &mut Reading<'_>) -> Vec<Part> {
+    match kind::of(&path, &text) {
+        Kind::Yaml => yaml(&place, &text, reading),
+        Kind::Tuned => tuned::file(place, &path, &text, reading).into_iter().collect(),
+        Kind::Script => {
+            reading.scripts.push(Script { path, place, text: text.into(), used: false });
+            vec![Part::Script(reading.scripts.len() - 1)]
+        }
+        _ => vec![Part::Text { place, path, text }],
     }
-    let label = shown(&input.label).into_owned();
+}
+
+/// YAML documents, which may embed others.
+fn yaml(place: &Place, text: &str, reading: &mut Reading<'_>) -> Vec<Part> {
+    if reading.embedding == MAX_EMBEDDED {
+        reading.malformed(place, "files that embed files that embed files: give the innermost one by itself");
+        return Vec::new();
+    }
+    let label = place.to_string();
     let source = Arc::new(Source::File { origin: label.clone(), label });
     match tree::documents(&source, text) {
         Ok(documents) if documents.is_empty() => {
             reading.malformed(place, "the file is empty: there is nothing to import");
             Vec::new()
         }
-        Ok(documents) => documents.into_iter().flat_map(|node| documents::open(node, place, reading)).collect(),
+        Ok(documents) => {
+            reading.embedding += 1;
+            let parts = documents.into_iter().flat_map(|node| documents::open(node, place, reading)).collect();
+            reading.embedding -= 1;
+            parts
+        }
         Err(problems) => {
             reading.malformed.extend(problems.0.iter().map(ToString::to_string));
             Vec::new()
         }
     }
-}
-
-/// A text with the path that tells its format.
-fn text_part(place: Place, path: String, text: String, reading: &mut Reading<'_>) -> Part {
-    if kind::of(&path, &text) != Kind::Script {
-        return Part::Text { place, path, text };
-    }
-    reading.scripts.push(Script { path, place, text: text.into(), used: false });
-    Part::Script(reading.scripts.len() - 1)
 }
 
 impl Part {
@@ -156,6 +208,7 @@ impl Part {
                 }
             }
             Self::Found(Found { place, said, action }) => reading.found(&place, &said, action),
+            Self::Tuned(index) => tuned::read(index, reading),
             Self::Script(index) => {
                 let script = reading.scripts.get(index).filter(|script| !script.used).cloned();
                 if let Some(script) = script {
@@ -182,19 +235,13 @@ fn read_text(place: &Place, path: &str, text: &str, reading: &mut Reading<'_>) {
             Ok(unit) => unit::read(place, &unit, reading),
             Err((line, why)) => reading.malformed(&place.line(line), &why),
         },
-        Kind::Tuned => tuned::profile(place, text, reading),
         Kind::Sysctl => settings::sysctl(place, text, reading),
         Kind::Crio => settings::crio(place, text, reading),
         Kind::Limits => settings::limits(place, text, reading),
-        Kind::Yaml => {
-            let source = Arc::new(Source::File { label: place.to_string(), origin: place.to_string() });
-            match tree::documents(&source, text) {
-                Ok(documents) => documents.iter().for_each(|node| documents::read(node, place, reading)),
-                Err(problems) => reading.malformed.extend(problems.0.iter().map(ToString::to_string)),
-            }
+        // Those are taken apart before.
+        Kind::Yaml | Kind::Tuned | Kind::Script | Kind::Unknown => {
+            reading.unclear(place, file_name(path), "this is no kind of file that is known here")
         }
-        Kind::Script => shell::script(place, text, &[], false, reading),
-        Kind::Unknown => reading.unclear(place, file_name(path), "this is no kind of file that is known here"),
     }
 }
 
@@ -240,6 +287,42 @@ impl Reading<'_> {
     /// What follows is a command line of its own.
     pub(super) fn begin_arguments(&mut self) {
         self.pages_given = false;
+    }
+
+    /// Files among the inputs that another one names by a path of its own: of a folder, with what stands behind that.
+    fn given(&mut self, path: &str) -> Vec<(String, &'_ [u8])> {
+        let path = path.trim_start_matches("./").trim_end_matches('/');
+        let mut found = Vec::new();
+        if path.is_empty() {
+            return found;
+        }
+        for (index, input) in self.inputs.iter().enumerate() {
+            let label = format!("/{}", input.label);
+            let Some((_, rest)) = label.rsplit_once(&format!("/{path}")) else { continue };
+            let is_free = index != self.opening && !self.takers.contains(&index);
+            if is_free && (rest.is_empty() || rest.starts_with('/')) {
+                self.taken.insert(index);
+                self.takers.insert(self.opening);
+                found.push((rest.to_owned(), &input.bytes[..]));
+            }
+        }
+        found
+    }
+
+    /// A file that a script writes: whether it is of a kind that is read here.
+    pub(super) fn written(&mut self, place: &Place, path: &str, text: String) -> bool {
+        self.written = self.written.saturating_add(text.len());
+        if kind::by_path(path).is_none() || self.written > MAX_TEXT {
+            return false;
+        }
+        for part in text_part(place.inside(path), path.to_owned(), text, self) {
+            match part {
+                // Something may run it yet.
+                Part::Script(index) => self.later.push(index),
+                part => part.read(self),
+            }
+        }
+        true
     }
 
     /// A kernel argument.

@@ -2,6 +2,7 @@
 
 use crate::import::action::Action;
 use crate::import::place::Place;
+use crate::import::shell;
 use crate::import::verdict::Verdict;
 
 use super::arguments::module_parameter;
@@ -43,13 +44,31 @@ pub(super) fn options(place: &Place, path: &str, text: &str, reading: &mut Readi
             ["install", module, command, ..] if command.ends_with("/true") || command.ends_with("/false") => {
                 reading.found(&place, &text, Action::Deny { module: module.replace('-', "_") });
             }
+            // modprobe gives it to a shell (modprobe.d(5)).
+            ["install" | "remove", module, _, ..] => {
+                let command = text.splitn(3, char::is_whitespace).nth(2).unwrap_or_default();
+                let undo = words.first() == Some(&"remove");
+                // What a script is told of the options that modprobe was given.
+                shell::exec_shell(&place, &command.replace("$CMDLINE_OPTS", ""), undo, reading);
+                if !undo && command.contains("vfio") && !module.starts_with("vfio") {
+                    let why = format!(
+                        "{module} need not wait for it: a function is taken from its driver when a VM needs it"
+                    );
+                    reading.found(&place, &text, Action::Told(Verdict::now(why)));
+                }
+            }
+            ["alias", _, module] if module.starts_with("vfio") => {
+                let why =
+                    "it has vfio loaded for a device, and binds it to nothing: a resource does both when a VM starts";
+                reading.found(&place, &text, Action::Told(Verdict::now(why)));
+            }
             ["softdep", module, rest @ ..] if rest.iter().any(|word| word.contains("vfio")) => {
                 let why = format!(
                     "which of the two is loaded first does not matter any more: a function is taken from {module} when a VM needs it"
                 );
                 reading.found(&place, &text, Action::Told(Verdict::now(why)));
             }
-            ["softdep" | "alias" | "remove" | "config", ..] => {
+            ["softdep" | "weakdep" | "alias" | "config", _, ..] => {
                 reading.found(
                     &place,
                     &text,
@@ -92,8 +111,13 @@ pub(super) fn load(place: &Place, path: &str, text: &str, reading: &mut Reading<
             Some(why) if !path.ends_with("/etc/modules") => {
                 reading.found(&place, text, Action::Told(Verdict::never(why.clone())));
             }
+            _ if text.split_whitespace().count() > 1 => {
+                let why =
+                    "systemd takes a whole line for the name of a module: options stand in modprobe.d, behind options";
+                reading.found(&place, text, Action::Told(Verdict::never(why)));
+            }
             _ => {
-                let module = text.split_whitespace().next().unwrap_or_default().replace('-', "_");
+                let module = text.replace('-', "_");
                 reading.found(
                     &place,
                     &format!("load {text}"),

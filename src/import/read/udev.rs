@@ -48,12 +48,21 @@ fn pairs(rule: &str) -> Result<Vec<Pair>, String> {
     let mut rest = rule.trim();
     while !rest.is_empty() {
         let wrong = || format!("{:?} is no KEY==\"value\" or KEY=\"value\"", rest.chars().take(60).collect::<String>());
-        let Some(at) = rest.find(['=', '!', '+', '-', ':']) else { return Err(wrong()) };
+        // An attribute may have any of these in its name.
+        let behind = rest
+            .find(['=', '{'])
+            .filter(|at| rest[*at..].starts_with('{'))
+            .and_then(|at| rest[at..].find('}').map(|end| at + end));
+        let from = behind.unwrap_or(0);
+        let Some(at) = rest[from..].find(['=', '!', '+', '-', ':']).map(|at| from + at) else { return Err(wrong()) };
         let (key, after) = rest.split_at(at);
         let Some(operator) = ["==", "!=", "+=", "-=", ":=", "="].into_iter().find(|one| after.starts_with(one)) else {
             return Err(wrong());
         };
-        let Some(value) = after[operator.len()..].trim_start().strip_prefix('"') else { return Err(wrong()) };
+        // `e"…"`: with escapes; `i"…"`: in any case.
+        let value = after[operator.len()..].trim_start();
+        let value = value.strip_prefix(['e', 'i']).filter(|value| value.starts_with('"')).unwrap_or(value);
+        let Some(value) = value.strip_prefix('"') else { return Err(wrong()) };
         // The end is the next quote that no backslash stands before.
         let end = value.char_indices().find(|(at, c)| *c == '"' && !value[..*at].ends_with('\\')).map(|(at, _)| at);
         let Some(end) = end else {
@@ -67,6 +76,22 @@ fn pairs(rule: &str) -> Result<Vec<Pair>, String> {
         rest = value[end + 1..].trim_start_matches([',', ' ', '\t']);
     }
     Ok(out)
+}
+
+/// Whether a command writes vfio-pci to the override of the device that the rule is about.
+fn gives_to_vfio(command: &str) -> bool {
+    let override_of =
+        ["$kernel/driver_override", "%k/driver_override", "$devpath/driver_override", "%p/driver_override"];
+    command.contains("vfio-pci") && override_of.iter().any(|path| command.contains(path))
+}
+
+/// The device's name in place of what stands for it (udev(7), "SUBSTITUTIONS").
+fn substituted(command: &str, kernel: Option<&str>) -> String {
+    match kernel {
+        Some(kernel) => command.replace("$kernel", kernel).replace("%k", kernel),
+        // Not a variable of a shell's that is called so.
+        None => command.replace("%k", "$kernel"),
+    }
 }
 
 fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
@@ -84,6 +109,9 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
         let text = matched(&["ATTR", "ATTRS"], Some(name))?;
         u16::from_str_radix(text.trim_start_matches("0x"), 16).ok()
     };
+    let ids = id("vendor").or_else(|| id("device/vendor")).zip(id("device").or_else(|| id("device/device")));
+    // What the kernel calls the device: `%k`, `$kernel`.
+    let kernel = matched(&["KERNEL"], None).filter(|name| !name.contains(['*', '?', '[', '|']));
     let sets: Vec<&Pair> = pairs.iter().filter(|pair| !matches!(pair.operator, "==" | "!=")).collect();
     if sets.is_empty() {
         let why = "the rule ends here and does nothing: a rule goes on in the next line only behind a backslash";
@@ -91,16 +119,22 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
         return;
     }
     let nothing_matched = matches.is_empty();
+    // One word for all of them.
+    let mut named = false;
     for pair in sets {
         let name = pair.attribute.as_deref().unwrap_or_default();
         match (pair.key.as_str(), name) {
             ("ATTR", name) if name.ends_with("sriov_numvfs") => {
+                let Ok(count) = pair.value.trim().parse() else {
+                    reading.unclear(place, said, &format!("{:?} is no number of functions", pair.value));
+                    continue;
+                };
                 let vfs = Vfs {
-                    count: pair.value.parse().unwrap_or(0),
+                    count,
                     addresses: address.into_iter().collect(),
                     interfaces: matched(&["NAME", "KERNEL"], None).filter(|_| address.is_none()).into_iter().collect(),
-                    vendor: id("vendor").or_else(|| id("device/vendor")),
-                    device: id("device").or_else(|| id("device/device")),
+                    vendor: ids.map(|(vendor, _)| vendor),
+                    device: ids.map(|(_, device)| device),
                     name: None,
                 };
                 if nothing_matched {
@@ -109,7 +143,7 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                 }
                 reading.found(place, said, Action::Vfs(vfs));
             }
-            ("ATTR", name) => match (address, id("vendor").zip(id("device"))) {
+            ("ATTR", name) => match (address, ids) {
                 (Some(address), _) => {
                     let path = format!("/sys/bus/pci/devices/{address}/{name}");
                     reading.found(place, said, Action::Write { path, value: pair.value.clone() });
@@ -128,8 +162,25 @@ fn rule(place: &Place, said: &str, pairs: &[Pair], reading: &mut Reading<'_>) {
                     "devices are called by address here; after a VM the interface has its name again, as the rule says";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
             }
-            ("RUN", _) => shell::exec_line(place, &pair.value, false, reading),
+            ("RUN", "builtin") if pair.value.starts_with("kmod load ") => {
+                let module = pair.value.trim_start_matches("kmod load ").trim().replace('-', "_");
+                reading.found(place, said, Action::Load { module, folder: None, parameters: Vec::new() });
+            }
+            ("RUN", "builtin") => {
+                let why = "udev's own command: it prepares no device for a VM, left as it is";
+                reading.found(place, said, Action::Told(Verdict::aside(why)));
+            }
+            // With ids and without an address: of each that has them.
+            ("RUN", _) if address.is_none() && ids.is_some() && gives_to_vfio(&pair.value) => {
+                if let Some((vendor, device)) = ids {
+                    reading.found(place, said, Action::Ids { vendor, device, by: IdsBy::Rule });
+                }
+            }
+            ("RUN", _) => shell::exec_line(place, &substituted(&pair.value, kernel.as_deref()), false, reading),
+            ("OWNER" | "GROUP" | "MODE" | "TAG" | "SYMLINK" | "LABEL" | "GOTO" | "ENV" | "OPTIONS" | "IMPORT", _)
+                if named => {}
             ("OWNER" | "GROUP" | "MODE" | "TAG" | "SYMLINK" | "LABEL" | "GOTO" | "ENV" | "OPTIONS" | "IMPORT", _) => {
+                named = true;
                 let why = "names and rights of device files: left as they are";
                 reading.found(place, said, Action::Told(Verdict::aside(why)));
             }

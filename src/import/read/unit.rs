@@ -1,5 +1,7 @@
 //! Units of systemd: what they run, and the limits they set.
 
+use std::collections::HashMap;
+
 use crate::import::action::{Action, ServiceVerb};
 use crate::import::place::Place;
 use crate::import::shell;
@@ -18,6 +20,15 @@ pub(super) struct Unit {
 /// Keys of which systemd takes the last one (systemd.service(5)).
 const ONCE: [&str; 6] = ["TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "Type", "RemainAfterExit", "User"];
 
+/// What starts VMs or their pods, so that these have its limits.
+const RUNTIMES: [&str; 9] =
+    ["crio", "cri-o", "containerd", "docker", "kubelet", "k3s", "rke2", "libvirtd", "virtqemud"];
+
+/// Whether the unit itself runs a VM.
+fn runs_qemu(unit: &Unit) -> bool {
+    unit.entries.iter().any(|entry| entry.key == "ExecStart" && entry.value.contains("qemu"))
+}
+
 impl Unit {
     /// `Err`: the line and what is wrong.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, (u64, String)> {
@@ -28,6 +39,7 @@ impl Unit {
 
 /// Reads what a unit does.
 pub(super) fn read(place: &Place, unit: &Unit, reading: &mut Reading<'_>) {
+    reading.environment = environment(unit);
     for (index, entry) in unit.entries.iter().enumerate() {
         let place = place.line(entry.line);
         match entry.key.as_str() {
@@ -35,12 +47,26 @@ pub(super) fn read(place: &Place, unit: &Unit, reading: &mut Reading<'_>) {
                 shell::exec_line(&place, &entry.value, false, reading);
             }
             "ExecStop" | "ExecStopPost" => shell::exec_line(&place, &entry.value, true, reading),
+            "Environment" => reading.idle += 1,
+            "EnvironmentFile" => {
+                let why = "variables that its commands are run with stand in a file: what depends on them is told as not known";
+                reading.unclear(&place, &format!("EnvironmentFile={}", entry.value), why);
+            }
+            "LimitMEMLOCK" if !RUNTIMES.iter().any(|name| unit.name.starts_with(name)) && !runs_qemu(unit) => {
+                let why = "the limit of that service alone, which starts no VM: left as it is";
+                let said = format!("{} LimitMEMLOCK={}", unit.name, entry.value);
+                reading.found(&place, &said, Action::Told(Verdict::aside(why)));
+            }
             "LimitMEMLOCK" => {
                 reading.found(&place, &format!("{} LimitMEMLOCK={}", unit.name, entry.value), Action::Memlock)
             }
-            "CPUAffinity" => {
+            "AllowedCPUs" | "CPUAffinity" => {
                 let why = "which CPUs the node's services run on stays with them; VMs are kept apart by a cpus step";
-                reading.found(&place, &format!("CPUAffinity={}", entry.value), Action::Told(Verdict::stays(why)));
+                reading.found(&place, &format!("{}={}", entry.key, entry.value), Action::Told(Verdict::stays(why)));
+            }
+            "Type" if entry.section == "Mount" && entry.value == "hugetlbfs" => {
+                let why = "kubelet gives a pod its huge pages by itself: no mount of the node's is needed";
+                reading.found(&place, &format!("{} Type=hugetlbfs", unit.name), Action::Told(Verdict::now(why)));
             }
             "Conflicts" => {
                 for name in entry.value.split_whitespace().filter(|name| *name != "shutdown.target") {
@@ -65,4 +91,24 @@ pub(super) fn read(place: &Place, unit: &Unit, reading: &mut Reading<'_>) {
             _ => reading.idle += 1,
         }
     }
+    reading.environment.clear();
+}
+
+/// What `Environment=` sets: `A=b "C=d e"`.
+fn environment(unit: &Unit) -> HashMap<String, String> {
+    let lines = unit.entries.iter().filter(|entry| entry.key == "Environment");
+    let words = lines.flat_map(|entry| {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in entry.value.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, c) if c.is_whitespace() => words.push(String::new()),
+                (_, c) => words.last_mut().into_iter().for_each(|word| word.push(c)),
+            }
+        }
+        words
+    });
+    words.filter_map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }

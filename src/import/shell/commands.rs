@@ -1,18 +1,21 @@
 //! What a command of a script, or a line of a unit, is for.
 
-use crate::import::action::{Action, ServiceVerb};
+use crate::import::action::Action;
 use crate::import::place::Place;
 use crate::import::read::Reading;
 use crate::import::verdict::Verdict;
 
 use super::lexer::commands;
 use super::run::{Known, script};
+use super::tools::{bind, devbind, kernel_arguments, mdevctl, modules, systemctl, vf_settings};
 
 /// Commands that only hold a script together, or say something.
 const IDLE: &[&str] = &[
     ":", "[", "[[", "]]", "test", "true", "false", "echo", "printf", "exit", "return", "set", "shift", "trap", "sleep",
     "wait", "cd", "logger", "local", "export", "unset", "readonly", "read", "break", "continue", "umask", "date",
-    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod",
+    "cat", "grep", "mkdir", "lspci", "lsmod", "ls", "udevadm", "sync", "readlink", "chmod", "cut", "tr", "head",
+    "tail", "sort", "uniq", "wc", "basename", "dirname", "seq", "uname", "stat", "pwd", "expr", "let", "hostname",
+    "whoami", "id",
 ];
 
 /// What writes a text to a file.
@@ -52,12 +55,53 @@ pub(in crate::import) fn exec_line(place: &Place, line: &str, undo: bool, readin
     script_line(place, line, undo, reading);
 }
 
+/// A line that is given to a shell.
+pub(in crate::import) fn exec_shell(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
+    script_line(place, line, undo, reading);
+}
+
+/// What a command writes, if all of it is known: the words of `echo` and `printf`, as these write them.
+fn written(name: &str, texts: &[&str]) -> Option<String> {
+    match name {
+        "echo" => {
+            let options = texts.iter().take_while(|text| ["-n", "-e", "-ne", "-en", "-E"].contains(*text)).count();
+            let (options, words) = texts.split_at_checked(options)?;
+            let text = words.join(" ");
+            let escapes = options.iter().any(|option| option.contains('e'));
+            Some(if escapes { text.replace("\\n", "\n").replace("\\t", "\t") } else { text })
+        }
+        "printf" => {
+            let (format, words) = texts.split_first()?;
+            let format = format.replace("\\n", "\n").replace("\\t", "\t");
+            let holes = format.matches("%s").count() + format.matches("%d").count();
+            if holes == 0 {
+                return (!format.contains('%') && words.is_empty()).then_some(format);
+            }
+            // What is left over begins the format anew (printf(1)).
+            let mut out = String::new();
+            for words in words.chunks(holes) {
+                let mut rest = format.as_str();
+                for word in words {
+                    let at = rest.find('%')?;
+                    let after = rest.get(at + 1..)?.strip_prefix(['s', 'd'])?;
+                    out.push_str(rest.get(..at)?);
+                    out.push_str(word);
+                    rest = after;
+                }
+                out.push_str(rest);
+            }
+            (!out.contains('%')).then_some(out)
+        }
+        _ => None,
+    }
+}
+
 /// A text that a line runs: its places are that line. A script that it runs has lines of its own.
 fn script_line(place: &Place, line: &str, undo: bool, reading: &mut Reading<'_>) {
     script(&place.one_line(), line, &[], undo, reading);
 }
 
-fn base(word: &str) -> &str {
+pub(super) fn base(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
@@ -71,37 +115,44 @@ pub(super) fn command(
     said: &str,
     words: &[Known],
     to: Option<&Known>,
+    document: Option<&Known>,
     undo: bool,
     reading: &mut Reading<'_>,
 ) {
     let Some((name, arguments)) = words.split_first() else { return };
     let texts: Vec<&str> = arguments.iter().map(|word| word.text.as_str()).collect();
     let name = base(&name.text);
+    let whole = arguments.iter().all(|word| word.whole);
+    let text = match document {
+        Some(document) => document.whole.then(|| document.text.clone()),
+        None => written(name, &texts).filter(|_| whole),
+    };
     if let Some(to) = to.filter(|to| is_kernel(&to.text)) {
-        let written: Vec<&str> = texts.iter().copied().filter(|text| *text != "-n" && *text != "-e").collect();
-        let value = written.join(" ").trim().trim_end_matches("\\n").to_owned();
-        let known = arguments.iter().all(|word| word.whole) && to.whole && ["echo", "printf", "tee"].contains(&name);
-        let action = if known {
-            Action::Write { path: to.text.clone(), value }
-        } else {
-            Action::Told(Verdict::unclear("what is written where is only known when it runs"))
+        let action = match text {
+            Some(text) if to.whole => Action::Write { path: to.text.clone(), value: text.trim().to_owned() },
+            _ => Action::Told(Verdict::unclear("what is written where is only known when it runs")),
         };
         reading.change(place, said, action, undo);
         return;
     }
-    if let Some(to) = to.filter(|to| to.text.starts_with("/etc/")) {
-        reading.unclear(
-            place,
-            said,
-            &format!("it writes {}, which is read at the next boot: import that file too", to.text),
-        );
+    if let Some(to) = to.filter(|to| to.text.starts_with("/etc/") || document.is_some() && to.text.starts_with("/usr/"))
+    {
+        let read = match text {
+            Some(text) if to.whole => reading.written(place, &to.text, text),
+            _ => false,
+        };
+        if read {
+            reading.idle += 1;
+        } else {
+            let why = format!("it writes {}, which is read at the next boot: import that file too", to.text);
+            reading.unclear(place, said, &why);
+        }
         return;
     }
     if to.is_some_and(|to| !is_elsewhere(&to.text)) && WRITERS.contains(&name) {
         reading.unclear(place, said, "where it writes is only known when it runs: write the whole path");
         return;
     }
-    let whole = arguments.iter().all(|word| word.whole);
     match name {
         "sudo" | "exec" | "nice" | "ionice" | "nohup" | "command" | "env" | "timeout" | "nsenter" | "chroot" => {
             let skip = arguments.iter().position(|word| {
@@ -111,11 +162,12 @@ pub(super) fn command(
                 !option && !own
             });
             match skip.and_then(|at| arguments.get(at..)) {
-                Some(rest) => command(place, said, rest, to, undo, reading),
+                Some(rest) => command(place, said, rest, to, document, undo, reading),
                 None => reading.idle += 1,
             }
         }
-        shell if is_shell(shell) => in_shell(place, said, arguments, undo, reading),
+        shell if is_shell(shell) => in_shell(place, said, arguments, document, undo, reading),
+        "eval" if whole => script_line(place, &texts.join(" "), undo, reading),
         "source" | "." => match texts.first() {
             Some(path) if reading.run_embedded(path, &[], undo) => {}
             _ => reading.unclear(place, said, "the file is not among those given"),
@@ -127,6 +179,7 @@ pub(super) fn command(
         "modprobe" | "insmod" | "rmmod" | "kmodwrap" => modules(place, said, name, &texts, undo, reading),
         "systemctl" => systemctl(place, said, &texts, undo, reading),
         "reboot" | "shutdown" | "poweroff" => reading.found(place, said, Action::Reboot),
+        "dpdk-devbind.py" | "dpdk-devbind" | "dpdk_nic_bind.py" => devbind(place, said, &texts, reading),
         "driverctl" => bind(place, said, texts.iter().find_map(|text| text.parse().ok()), reading),
         "virsh" if texts.first().is_some_and(|verb| verb.starts_with("nodedev-")) => {
             let name = texts.get(1).and_then(|name| name.strip_prefix("pci_"));
@@ -161,6 +214,15 @@ pub(super) fn command(
             let why = "frequency and power states stay the node's own: virt-tailor has no step for them";
             reading.found(place, said, Action::Told(Verdict::stays(why)));
         }
+        "awk" | "gawk"
+            if whole && !texts.iter().any(|text| ["system", ">", "|"].iter().any(|acts| text.contains(acts))) =>
+        {
+            reading.idle += 1;
+        }
+        "mount" if texts.contains(&"hugetlbfs") => {
+            let why = "kubelet gives a pod its huge pages by itself: no mount of the node's is needed";
+            reading.found(place, said, Action::Told(Verdict::now(why)));
+        }
         "find" if !texts.iter().any(|text| FIND_ACTS.contains(text)) => reading.idle += 1,
         "find" => reading.unclear(place, said, "what find does it to is only known when it runs"),
         name if IDLE.contains(&name) => reading.idle += 1,
@@ -168,7 +230,8 @@ pub(super) fn command(
             let path = words.first().map(|word| word.text.as_str()).unwrap_or_default();
             let owned: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
             if !reading.run_embedded(path, &owned, undo) {
-                reading.unclear(place, said, &format!("nothing is known of {name} here"));
+                let given = if path.starts_with('/') { ", and it is not among the files given" } else { "" };
+                reading.unclear(place, said, &format!("nothing is known of {name} here{given}"));
             }
         }
     }
@@ -180,13 +243,30 @@ fn changes(name: &str) -> bool {
 }
 
 /// `sh -c TEXT`, or a script of its own.
-fn in_shell(place: &Place, said: &str, arguments: &[Known], undo: bool, reading: &mut Reading<'_>) {
+fn in_shell(
+    place: &Place,
+    said: &str,
+    arguments: &[Known],
+    document: Option<&Known>,
+    undo: bool,
+    reading: &mut Reading<'_>,
+) {
     let flag = arguments.iter().position(|word| word.text.starts_with('-') && word.text.contains('c'));
     if let Some(text) = flag.and_then(|at| arguments.get(at + 1)) {
+        if !text.whole {
+            return reading.unclear(place, said, "what it runs is only known when it runs");
+        }
         script_line(place, &text.text, undo, reading);
         return;
     }
-    let path = arguments.iter().position(|word| !word.text.starts_with('-'));
+    let path = arguments.iter().position(|word| !word.text.starts_with('-') || word.text == "-");
+    if let (None, Some(document)) = (path, document) {
+        match document.whole {
+            true => script_line(place, &document.text, undo, reading),
+            false => reading.unclear(place, said, "what it runs is only known when it runs"),
+        }
+        return;
+    }
     if let Some((path, rest)) = path.and_then(|at| arguments.get(at..)).and_then(<[Known]>::split_first) {
         let owned: Vec<String> = rest.iter().map(|word| word.text.clone()).collect();
         if reading.run_embedded(&path.text, &owned, undo) {
@@ -202,172 +282,12 @@ fn container(place: &Place, said: &str, arguments: &[Known], undo: bool, reading
     // The last: an image's own entry point may be named before it.
     let inner = arguments.iter().rposition(|word| INNER.contains(&base(&word.text)));
     match (arguments.first().map(|word| word.text.as_str()), inner.and_then(|at| arguments.get(at..))) {
-        (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, undo, reading),
+        (Some("run" | "exec"), Some(inner)) => command(place, said, inner, None, None, undo, reading),
         (Some("pull"), _) => {
             let why = "the module's build is unpacked once into a folder of the node; no boot waits for a registry";
             reading.found(place, said, Action::Told(Verdict::now(why)));
         }
         (Some("image" | "inspect" | "images" | "rm" | "stop"), _) => reading.idle += 1,
         _ => reading.unclear(place, said, "what the container does is not known"),
-    }
-}
-
-fn modules(place: &Place, said: &str, name: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
-    let mut folder = None;
-    let mut remove = name == "rmmod";
-    let mut rest: Vec<&str> = Vec::new();
-    let mut words = texts.iter();
-    while let Some(word) = words.next() {
-        match word.strip_prefix('-') {
-            Some("-remove") => remove = true,
-            Some("-dirname" | "C") => folder = words.next().copied(),
-            Some(flags) if !flags.starts_with('-') => {
-                remove |= flags.contains('r');
-                if flags.ends_with('d') {
-                    folder = words.next().copied();
-                }
-            }
-            Some(long) => folder = long.strip_prefix("-dirname=").or(folder),
-            None => rest.push(word),
-        }
-    }
-    let modules = if remove { rest.len() } else { rest.len().min(1) };
-    let parameters: Vec<(String, String)> = rest
-        .iter()
-        .skip(1)
-        .filter_map(|word| word.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    if modules == 0 {
-        reading.unclear(place, said, "it names no module");
-    }
-    for module in rest.iter().take(modules) {
-        let module = base(module).trim_end_matches(".ko").to_owned();
-        let action = if remove {
-            Action::Unload { module }
-        } else {
-            let parameters = parameters.clone();
-            Action::Load { module, folder: folder.map(str::to_owned), parameters }
-        };
-        reading.change(place, said, action, undo);
-    }
-}
-
-fn systemctl(place: &Place, said: &str, texts: &[&str], undo: bool, reading: &mut Reading<'_>) {
-    let words: Vec<&str> = texts.iter().copied().filter(|text| !text.starts_with('-')).collect();
-    let now = texts.contains(&"--now");
-    let Some((verb, units)) = words.split_first() else {
-        reading.idle += 1;
-        return;
-    };
-    let verb = match *verb {
-        "stop" | "kill" => ServiceVerb::Stop,
-        "start" | "enable" | "unmask" | "restart" | "try-restart" | "reload-or-restart" => ServiceVerb::Start,
-        "disable" if now => ServiceVerb::Stop,
-        "disable" => ServiceVerb::Disable,
-        "mask" => ServiceVerb::Mask,
-        "isolate" => {
-            let unit = "display-manager.service".to_owned();
-            reading.change(place, said, Action::Service { unit, verb: ServiceVerb::Stop }, undo);
-            return;
-        }
-        "reboot" | "poweroff" | "halt" | "kexec" => {
-            reading.found(place, said, Action::Reboot);
-            return;
-        }
-        "daemon-reload" | "is-active" | "is-enabled" | "status" | "show" | "list-units" => {
-            reading.idle += 1;
-            return;
-        }
-        _ => {
-            reading.unclear(place, said, "this is not known of systemctl here");
-            return;
-        }
-    };
-    for unit in units {
-        let unit = if unit.contains('.') { (*unit).to_owned() } else { format!("{unit}.service") };
-        reading.change(place, said, Action::Service { unit, verb }, undo);
-    }
-}
-
-fn bind(place: &Place, said: &str, address: Option<crate::base::PciAddress>, reading: &mut Reading<'_>) {
-    match address {
-        Some(address) => reading.found(place, said, Action::Bind(address)),
-        None => reading.unclear(place, said, "it names no PCI function, dddd:bb:ss.f"),
-    }
-}
-
-fn mdevctl(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    let after = |flags: [&str; 2]| {
-        texts.windows(2).find(|two| flags.contains(&two[0])).map(|two| two[1]).or_else(|| {
-            texts.iter().find_map(|text| flags.iter().find_map(|flag| text.strip_prefix(flag)?.strip_prefix('=')))
-        })
-    };
-    let parent = after(["-p", "--parent"]).and_then(|text| text.parse().ok());
-    let kind = after(["-t", "--type"]);
-    match (texts.first(), parent, kind) {
-        (Some(&"define" | &"start"), Some(parent), Some(kind)) => {
-            reading.found(place, said, Action::Mdev { parent, type_name: kind.to_owned() });
-        }
-        (Some(&"stop" | &"undefine" | &"modify"), ..) => {
-            reading.found(
-                place,
-                said,
-                Action::Told(Verdict::now("mediated devices are taken away when they are no longer offered: node release, or a configuration without their resource")),
-            );
-        }
-        (Some(&"list" | &"types"), ..) => reading.idle += 1,
-        _ => reading.unclear(place, said, "which type is made on which function, is not said here"),
-    }
-}
-
-/// `ip link set DEV vf N NAME VALUE …`.
-fn vf_settings(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    let Some(at) = texts.iter().position(|text| *text == "vf") else {
-        if texts.first() == Some(&"link") && texts.get(1) == Some(&"set") {
-            let why = "the link of the physical function is put up where virtual functions need it";
-            reading.found(place, said, Action::Told(Verdict::now(why)));
-        } else {
-            reading.unclear(place, said, "it is about the node's own network");
-        }
-        return;
-    };
-    for two in texts.get(at + 2..).unwrap_or_default().chunks(2) {
-        let value = two.get(1).copied().unwrap_or_default();
-        let action = Action::VfSetting { name: two[0].to_owned(), value: value.to_owned() };
-        reading.found(place, said, action);
-    }
-}
-
-/// `grubby --update-kernel=ALL --args="…"`, `rpm-ostree kargs --append=…`.
-fn kernel_arguments(place: &Place, said: &str, texts: &[&str], reading: &mut Reading<'_>) {
-    const FLAGS: [&str; 4] = ["--args", "--append", "--append-if-missing", "--kargs"];
-    reading.begin_arguments();
-    let mut words = texts.iter();
-    let mut seen = false;
-    while let Some(word) = words.next() {
-        let (flag, value) = match word.split_once('=') {
-            Some((flag, value)) => (flag, Some(value)),
-            None => (*word, None),
-        };
-        if !FLAGS.contains(&flag) {
-            continue;
-        }
-        let Some(value) = value.or_else(|| words.next().copied()) else { continue };
-        seen = true;
-        let (options, arguments): (Vec<&str>, Vec<&str>) =
-            value.split_whitespace().partition(|word| word.starts_with("--"));
-        for option in options {
-            let why = format!(
-                "{option} stands within the quotes of {flag}: it is given to the kernel, and the tool is told nothing"
-            );
-            reading.found(place, option, Action::Told(Verdict::never(why)));
-        }
-        for argument in arguments {
-            reading.argument(place, argument);
-        }
-    }
-    if !seen {
-        reading.unclear(place, said, "it adds no kernel argument");
     }
 }

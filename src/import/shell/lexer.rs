@@ -9,6 +9,8 @@ pub(super) enum Piece {
     Variable(String, Option<String>, bool),
     /// `$(…)`, `` `…` ``, `$((…))`: only known when it runs.
     Open,
+    /// `NAME=(…)`: the words of an array (bash(1), "Arrays").
+    Array(Vec<Word>),
 }
 
 /// A word.
@@ -25,8 +27,19 @@ pub(super) struct Simple {
     pub words: Vec<Word>,
     /// Where `>` or `>>` leads.
     pub to: Option<Word>,
+    /// What it is given by `<<`.
+    pub document: Option<Document>,
     /// What ended it: `;`, `|`, `&&`, `||`, `&`, `(`, `)`, or nothing.
     pub end: &'static str,
+}
+
+/// A here-document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    /// Its text.
+    pub text: String,
+    /// Whether variables in it are left as they are.
+    pub is_quoted: bool,
 }
 
 /// How deep `"$(` within `"$(` is followed.
@@ -41,6 +54,13 @@ pub(super) struct Unclosed {
     what: &'static str,
 }
 
+struct Heredoc {
+    end: String,
+    is_quoted: bool,
+    /// Of which command, by its index.
+    of: usize,
+}
+
 struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     line: u64,
@@ -50,7 +70,7 @@ struct Lexer<'a> {
     /// The next word is the target of a redirection: of standard output, or of another.
     redirect: Option<bool>,
     /// Ends of here-documents that follow the line.
-    heredocs: Vec<String>,
+    heredocs: Vec<Heredoc>,
     heredoc_next: bool,
     unclosed: Option<Unclosed>,
     /// How many `$(` are open just now, one within quotes of the other.
@@ -123,7 +143,9 @@ impl Lexer<'_> {
                 .iter()
                 .filter_map(|piece| if let Piece::Text(text, _) = piece { Some(text.as_str()) } else { None })
                 .collect();
-            self.heredocs.push(end.trim_start_matches('-').to_owned());
+            let is_quoted = word.iter().any(|piece| matches!(piece, Piece::Text(_, true)));
+            let end = end.trim_start_matches('-').to_owned();
+            self.heredocs.push(Heredoc { end, is_quoted, of: self.out.len() });
             return;
         }
         match self.redirect.take() {
@@ -180,11 +202,43 @@ impl Lexer<'_> {
                 let end = if self.followed_by('&') { "&&" } else { "&" };
                 self.end(end);
             }
+            '(' if self.assigns() => self.array(),
             '(' => self.end("("),
             ')' => self.end(")"),
             '>' => self.redirect_out(),
             '<' => self.redirect_in(),
             c => self.push(Piece::Text(c.to_string(), false)),
+        }
+    }
+
+    /// Whether a name and `=` stand before.
+    fn assigns(&self) -> bool {
+        let Some([Piece::Text(text, false)]) = self.word.as_deref() else { return false };
+        text.strip_suffix('=').is_some_and(|name| {
+            !name.is_empty() && !name.contains(|c: char| !c.is_ascii_alphanumeric() && !"_+".contains(c))
+        })
+    }
+
+    /// `NAME=(`, the bracket taken: what is in it, without arrays of its own.
+    fn array(&mut self) {
+        let (line, mut text, mut before, mut quote, mut depth) = (self.line, String::new(), ' ', None, 0_u32);
+        while let Some(c) = self.within('\0', line, "a (") {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (Some(_), _) => {}
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '(') if before != '$' && depth == 0 => return self.push(Piece::Open),
+                (None, '(') => depth += 1,
+                (None, ')') if depth == 0 => break,
+                (None, ')') => depth -= 1,
+                _ => {}
+            }
+            text.push(c);
+            before = c;
+        }
+        match commands(&text) {
+            Ok(all) => self.push(Piece::Array(all.into_iter().flat_map(|one| one.words).collect())),
+            Err(_) => self.push(Piece::Open),
         }
     }
 
@@ -219,7 +273,8 @@ impl Lexer<'_> {
     }
 
     fn skip_heredocs(&mut self) {
-        for end in std::mem::take(&mut self.heredocs) {
+        for Heredoc { end, is_quoted, of } in std::mem::take(&mut self.heredocs) {
+            let mut text = String::new();
             loop {
                 let mut line = String::new();
                 let mut more = false;
@@ -233,6 +288,11 @@ impl Lexer<'_> {
                 if line.trim() == end || !more {
                     break;
                 }
+                text.push_str(&line);
+                text.push('\n');
+            }
+            if let Some(command) = self.out.get_mut(of) {
+                command.document = Some(Document { text, is_quoted });
             }
         }
         self.now.said.clear();
@@ -388,6 +448,7 @@ mod tests {
         assert_eq!(all[0].words.len(), 2);
         assert_eq!(all[0].to, Some(vec![Piece::Text("/sys/x".into(), false)]));
         assert_eq!(all[1].to, None);
+        assert_eq!(all[2].document, Some(Document { text: " a > b\n".to_owned(), is_quoted: false }));
         assert_eq!((all[3].said.as_str(), all[3].line), ("z", 6), "{:?}", shown("cat <<EOF >f\n a > b\nEOF\nz"));
     }
 
@@ -425,8 +486,21 @@ mod tests {
     }
 
     #[test]
+    fn arrays_are_words() {
+        let all = commands("A=(a \"b c\" # no\n d)\nx").unwrap();
+        assert_eq!(all.len(), 2);
+        let Some(Piece::Array(words)) = all[0].words[0].get(1) else { panic!("{all:?}") };
+        assert_eq!(words.len(), 3);
+        let _ = commands(&"a=(".repeat(1 << 20));
+        let _ = commands(&"a=($(".repeat(1 << 20));
+    }
+
+    #[test]
     fn nothing_ends_in_a_loop_or_a_panic() {
-        for text in ["'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$", "case", "\r\n#"] {
+        for text in [
+            "a=(", "a=()", "a=(b)c", "'", "\"", "$(", "${", "`", "\\", "<<", "<<X", ">", "a >", "((((", "$", "\"$",
+            "case", "\r\n#",
+        ] {
             let _ = commands(text);
         }
         let _ = commands(&"\"$(".repeat(1 << 20));

@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use crate::import::place::Place;
 use crate::import::read::Reading;
 
+use super::braces::braces;
 use super::commands::command;
-use super::lexer::{Piece, Simple, Word, commands};
+use super::lexer::{Document, Piece, Simple, Word, commands};
 
 /// How deep functions and scripts may call each other.
 const MAX_DEPTH: usize = 8;
 /// How many commands of all scripts are followed, loops unrolled.
 const MAX_COMMANDS: usize = 20_000;
 /// How many words of one command.
-const MAX_WORDS: usize = 1000;
+pub(super) const MAX_WORDS: usize = 1000;
+
+/// Between the words of an array: no word has it.
+const BETWEEN: &str = "\u{1f}";
 
 /// Where the shell keeps the folder it is in; not set here: only known when it runs.
 const FOLDER: &str = "PWD";
@@ -45,7 +49,7 @@ pub(in crate::import) fn script(
     };
     reading.depth += 1;
     let mut run = Run { place, undo, functions: HashMap::new(), cases: 0, depth: 0 };
-    let mut variables = HashMap::new();
+    let mut variables = reading.environment.clone();
     bind(&mut variables, arguments);
     run.block(&all, &mut variables, reading);
     if reading.followed == MAX_COMMANDS {
@@ -179,15 +183,28 @@ impl Run<'_> {
         let end = closed(all, at, &["for", "while", "until"], "done");
         let name = head.words.get(1).and_then(plain).unwrap_or_default().to_owned();
         let mut body: Vec<Simple> = all.get(at + 1..end).unwrap_or_default().to_vec();
+        // `for ((i = 0; …))`: what is counted is only known when it runs.
+        if head.end == "(" {
+            let counted = body.iter().position(|simple| first(simple) == Some("do")).unwrap_or(body.len());
+            for word in body.drain(..counted).filter_map(|simple| simple.words.into_iter().next()) {
+                if let [Piece::Text(text, false), ..] = &word[..] {
+                    variables.remove(text.split(['=', '+', '<', '-']).next().unwrap_or_default());
+                }
+            }
+        }
         if let Some(simple) = body.first_mut()
             && first(simple) == Some("do")
         {
             simple.words.remove(0);
         }
         body.retain(|simple| !simple.words.is_empty());
-        let values: Vec<Known> =
+        let mut values: Vec<Known> =
             head.words.iter().skip(3).flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         reading.idle += 1;
+        // `for x; do`, or a list that is empty as far as it is known: what the loop does is not dropped.
+        if values.is_empty() {
+            values.push(Known { text: "…".to_owned(), whole: false });
+        }
         for value in values {
             if value.whole {
                 variables.insert(name.clone(), value.text);
@@ -231,6 +248,9 @@ impl Run<'_> {
         let words = self.assign(words, variables);
         let expanded: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
         let to = simple.to.as_ref().map(|word| self.file(word, variables));
+        let document =
+            simple.document.as_ref().or(next.filter(|_| simple.end == "|").and_then(|next| next.document.as_ref()));
+        let document = document.map(|document| self.document(document, variables));
         let place = self.place.line(simple.line);
         let Some(name) = expanded.first().filter(|word| word.whole).map(|word| word.text.clone()) else {
             if expanded.is_empty() {
@@ -284,8 +304,15 @@ impl Run<'_> {
                 all = files;
             }
         }
+        // `tee file <<END`: it is given what it writes.
+        if let (None, Some(at)) =
+            (&tee, expanded.iter().position(|word| word.text == "tee").filter(|_| document.is_some()))
+        {
+            let files = expanded.iter().skip(at + 1).filter(|word| !word.text.starts_with('-'));
+            all = files.map(|word| Some(word.clone())).collect();
+        }
         for to in all {
-            command(&place, &simple.said, &expanded, to.as_ref(), self.undo, reading);
+            command(&place, &simple.said, &expanded, to.as_ref(), document.as_ref(), self.undo, reading);
         }
         1 + usize::from(tee.is_some())
     }
@@ -298,17 +325,40 @@ impl Run<'_> {
             .is_some_and(|word| ["export", "local", "readonly", "declare", "typeset"].contains(&word))
         {
             words = &words[1..];
+            while words.first().and_then(plain).is_some_and(|word| word.starts_with('-')) {
+                words = &words[1..];
+            }
         }
         while let Some((word, rest)) = words.split_first() {
             let Some(Piece::Text(text, false)) = word.first() else { break };
             let Some((name, value)) = text.split_once('=') else { break };
-            let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let bare = name.strip_suffix('+').unwrap_or(name);
+            let good = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             if !good || name.as_bytes()[0].is_ascii_digit() {
                 break;
             }
+            let (name, adds) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
             let mut right = word.clone();
             right[0] = Piece::Text(value.to_owned(), false);
-            let known = self.one(&right, variables);
+            let mut known = match right.get(1) {
+                Some(Piece::Array(words)) => self.array(words, variables),
+                _ => self.one(&right, variables),
+            };
+            for all in ["[@]", "[*]"].map(|end| format!("{name}{end}")) {
+                match (right.get(1), known.whole && !adds) {
+                    (Some(Piece::Array(_)), true) => variables.insert(all, known.text.clone()),
+                    _ => variables.remove(&all),
+                };
+            }
+            if let (Some(Piece::Array(_)), Some((first, _))) = (right.get(1), known.text.split_once(BETWEEN)) {
+                known.text = first.to_owned();
+            }
+            if adds {
+                match variables.get(name) {
+                    Some(before) => known.text.insert_str(0, before),
+                    None => known.whole = false,
+                }
+            }
             if known.whole {
                 variables.insert(name.to_owned(), known.text);
             } else {
@@ -319,9 +369,31 @@ impl Run<'_> {
         words
     }
 
+    /// The words of an array in one text, as `for` takes them apart again.
+    fn array(&self, words: &[Word], variables: &HashMap<String, String>) -> Known {
+        let words: Vec<Known> = words.iter().flat_map(|word| self.expand(word, variables)).take(MAX_WORDS).collect();
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        Known { text: texts.join(BETWEEN), whole: words.iter().all(|word| word.whole) }
+    }
+
+    /// A here-document: in one without quotes at its end variables are known by their values.
+    fn document(&self, document: &Document, variables: &HashMap<String, String>) -> Known {
+        if document.is_quoted || !document.text.contains(['$', '`', '\\']) {
+            return Known { text: document.text.clone(), whole: true };
+        }
+        // It is read as what stands between two double quotes is, but for these themselves.
+        let quoted = format!("x \"{}\"", document.text.replace('"', "\\\""));
+        match commands(&quoted).ok().as_deref() {
+            Some([Simple { words, .. }]) if words.len() == 2 => self.one(&words[1], variables),
+            _ => Known { text: "…".to_owned(), whole: false },
+        }
+    }
+
     /// A word as the path of a file: from the folder that the script is in, if that is known.
     fn file(&self, word: &Word, variables: &HashMap<String, String>) -> Known {
-        let known = self.one(word, variables);
+        let mut known = self.one(word, variables);
+        // More than one file: no shell writes to that.
+        known.whole &= braces(word).is_none();
         match joined(variables.get(FOLDER), &known.text) {
             Some(text) if known.whole && !known.text.starts_with('/') => Known { text, whole: true },
             _ => known,
@@ -335,13 +407,13 @@ impl Run<'_> {
             match piece {
                 Piece::Text(text, _) => known.text.push_str(text),
                 Piece::Variable(name, default, _) => match variables.get(name).or(default.as_ref()) {
-                    Some(value) => known.text.push_str(value),
+                    Some(value) => known.text.push_str(&value.replace(BETWEEN, " ")),
                     None => {
                         known.text.push('…');
                         known.whole = false;
                     }
                 },
-                Piece::Open => {
+                Piece::Open | Piece::Array(_) => {
                     known.text.push('…');
                     known.whole = false;
                 }
@@ -356,11 +428,21 @@ impl Run<'_> {
 
     /// A word as the words it becomes: a variable without quotes may be several.
     fn expand(&self, word: &Word, variables: &HashMap<String, String>) -> Vec<Known> {
-        if let [Piece::Variable(name, default, false)] = &word[..]
+        // `"${NAME[@]}"` is several in quotes, too.
+        if let [rest @ .., Piece::Variable(name, default, quoted)] = &word[..]
+            && (!quoted || name.ends_with("[@]"))
+            && rest.iter().all(|piece| matches!(piece, Piece::Text(text, _) if text.is_empty()))
             && let Some(value) = variables.get(name).or(default.as_ref())
         {
+            if *quoted || value.contains(BETWEEN) {
+                let words = value.split(BETWEEN).filter(|text| !text.is_empty());
+                return words.map(|text| Known { text: text.to_owned(), whole: true }).collect();
+            }
             return value.split_whitespace().map(|text| Known { text: text.to_owned(), whole: true }).collect();
         }
-        vec![self.one(word, variables)]
+        match braces(word) {
+            Some(words) => words.iter().map(|word| self.one(word, variables)).collect(),
+            None => vec![self.one(word, variables)],
+        }
     }
 }

@@ -66,7 +66,10 @@ impl<'a> Compiler<'a> {
     pub fn choose(&self, resource: &Resource) -> Result<PciAddress, Vec<String>> {
         let candidates = self.candidates(resource).map_err(|why| vec![why])?;
         if candidates.is_empty() {
-            return Err(vec![format!("no device of this node is what {} selects", resource.name.as_str())]);
+            return Err(vec![format!(
+                "no device of this node is what {} selects: virt-tailor node inspect lists what there is",
+                resource.name.as_str()
+            )]);
         }
         let mut reasons = Vec::new();
         for device in candidates {

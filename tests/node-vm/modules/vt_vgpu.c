@@ -199,15 +199,31 @@ static long vt_vgpu_info(void __user *arg)
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
 
+/* How struct vfio_region_info and struct vfio_irq_info begin. */
+struct vt_vgpu_asked {
+	__u32 argsz;
+	__u32 flags;
+	__u32 index;
+};
+
+/* Takes a question about one of so many things. */
+static long vt_vgpu_asked(void *info, size_t size, __u32 count, void __user *arg)
+{
+	struct vt_vgpu_asked *asked = info;
+
+	if (copy_from_user(info, arg, size))
+		return -EFAULT;
+	return asked->argsz < size || asked->index >= count ? -EINVAL : 0;
+}
+
 static long vt_vgpu_region(void __user *arg)
 {
 	size_t size = offsetofend(struct vfio_region_info, offset);
 	struct vfio_region_info info = {};
+	long wrong = vt_vgpu_asked(&info, size, VFIO_PCI_NUM_REGIONS, arg);
 
-	if (copy_from_user(&info, arg, size))
-		return -EFAULT;
-	if (info.argsz < size || info.index >= VFIO_PCI_NUM_REGIONS)
-		return -EINVAL;
+	if (wrong)
+		return wrong;
 	info.flags = info.size = info.offset = info.cap_offset = 0;
 	if (info.index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -225,11 +241,10 @@ static long vt_vgpu_irq(void __user *arg)
 {
 	size_t size = offsetofend(struct vfio_irq_info, count);
 	struct vfio_irq_info info = {};
+	long wrong = vt_vgpu_asked(&info, size, VFIO_PCI_NUM_IRQS, arg);
 
-	if (copy_from_user(&info, arg, size))
-		return -EFAULT;
-	if (info.argsz < size || info.index >= VFIO_PCI_NUM_IRQS)
-		return -EINVAL;
+	if (wrong)
+		return wrong;
 	info.flags = info.count = 0;
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
