@@ -104,20 +104,30 @@ fn expand(text: &str, profile: usize, all: &[Profile], depth: usize) -> Result<S
     Ok(out)
 }
 
-/// A variable's value for a profile. Who includes it has the last word, then it itself, then what it includes.
+/// A variable's value for a profile. Who includes it has the last word, then it itself, then what it includes, then what is included
+/// beside it.
 fn value<'a>(name: &str, profile: usize, all: &'a [Profile]) -> Result<&'a str, String> {
+    let below = |from| reach(from, all, &|one, other| all[one].includes().any(|include| all[other].is(include)));
     let above = reach(profile, all, &|one, other| all[other].includes().any(|include| all[one].is(include)));
-    let below = reach(profile, all, &|one, other| all[one].includes().any(|include| all[other].is(include)));
-    let mut said: Vec<&str> = above.iter().filter_map(|index| all[*index].value(name)).collect();
-    said.sort_unstable();
-    said.dedup();
-    match said[..] {
-        [] => {}
-        [one] => return Ok(one),
-        _ => return Err(format!("${{{name}}} is {}, by which profile is in force", said.join(" or "))),
-    }
-    let own = std::iter::once(&profile).chain(&below).find_map(|index| all[*index].value(name));
-    own.ok_or_else(|| format!("${{{name}}} is set in no file given: import the file that sets it, too"))
+    let one_of = |mut said: Vec<&'a str>| {
+        said.sort_unstable();
+        said.dedup();
+        match said[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            _ => Err(format!("${{{name}}} is {}, by which profile is in force", said.join(" or "))),
+        }
+    };
+    let first = |mut profiles: std::vec::IntoIter<usize>| profiles.find_map(|index| all[index].value(name));
+    let own = [vec![profile], below(profile)].concat();
+    let found = match one_of(above.iter().filter_map(|index| all[*index].value(name)).collect())? {
+        Some(last_word) => Some(last_word),
+        None => match first(own.into_iter()) {
+            Some(own) => Some(own),
+            None => one_of(above.iter().filter_map(|index| first(below(*index).into_iter())).collect())?,
+        },
+    };
+    found.ok_or_else(|| format!("${{{name}}} is set in no file given: import the file that sets it, too"))
 }
 
 /// The profiles that are reached from one, the nearest first.
