@@ -18,7 +18,7 @@
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //! | [`scenarios`] | the published procedures, from `import` of the old files to a started VM and back |
 //! | [`cluster`], [`launcher`] | a node of a cluster: agent, kubelet, pods; what virt-launcher is to it |
-//! | [`agent`], [`reboot`] | scenarios: whole lives with the agent; a write that hangs and another boot |
+//! | [`agent`], [`reboot`], [`cycles`] | scenarios: whole lives with the agent; a write that hangs and another boot; many at once |
 //! | [`guards`] | scenarios: what is not taken from a node |
 //! | [`inspect`] | scenarios: what `node inspect` says of such machines |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
@@ -41,6 +41,7 @@ mod binary;
 mod bind;
 mod cluster;
 mod crash;
+mod cycles;
 mod device;
 mod displays;
 mod firmware;
