@@ -6,7 +6,7 @@ use crate::xml::{Document, Limits, XmlError};
 use super::change::{Outcome, Refusal};
 use super::check::check;
 use super::editor::Editor;
-use super::hostdev::{Assigned, add_companions, apply_settings, place_functions, select};
+use super::hostdev::{Assigned, add_companions, apply_settings, one_space_each, place_functions, select};
 use super::request::Request;
 use super::{QEMU_NAMESPACE, cpu, devices, features, firmware, fit, iommu, memory, pci, qemu};
 
@@ -114,11 +114,14 @@ fn subjects(
     devices::apply(editor, &profile.devices);
     let has_iommu = iommu::iommus(&editor.doc).next().is_some();
     let mates = add_companions(editor, assigned, request, has_iommu);
-    place_functions(editor, assigned, request, &mates);
+    place_functions(editor, assigned, request, &mates, has_iommu);
     for device in assigned {
         apply_settings(editor, device);
     }
     fit::multifunction(editor, assigned);
+    if has_iommu {
+        one_space_each(editor, request);
+    }
     if let Some(ports) = profile.pci.root_ports {
         pci::root_ports(editor, ports);
     }

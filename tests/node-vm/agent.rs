@@ -54,13 +54,13 @@ fn a_display_and_a_usb_controller_from_their_host_drivers_and_back() {
 
     let xml = kubevirt_domain("desktop", 128, &[("gpu-gpu0", &display), ("hostdevice-usb", &usb)]);
     vm.put("kubevirt.xml", xml.as_bytes());
-    let fitted = vm
-        .run(
+    let fit = |more: &str| {
+        vm.run(&format!(
             "virt-tailor mutate --domain /vt/kubevirt.xml --host-root / --libvirt system \\
-             --set 'hostDevices[gpu0].address=0000:05:00.0' --set 'hostDevices[gpu0].companions=auto' \\
-             --set 'hostDevices[usb].address=0000:07:00.0'",
-        )
-        .ok();
+             --set 'hostDevices[gpu0].companions=auto' --set 'hostDevices[usb].address=0000:07:00.0' {more}"
+        ))
+    };
+    let fitted = fit("--set 'hostDevices[gpu0].address=0000:05:00.0'").ok();
     let launcher = Launcher::start(&vm, POD, Mode::System);
     launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
     let companion = format!("ua-vt-{}", sound.replace([':', '.'], "-"));
@@ -70,7 +70,10 @@ fn a_display_and_a_usb_controller_from_their_host_drivers_and_back() {
         assert_eq!(launcher.in_the_guest("desktop", alias), at, "{alias}");
     }
 
-    // An agent that is killed and starts again under a running VM changes nothing.
+    // Neither an upgrade under a running VM changes anything nor an agent that is killed.
+    assert_eq!(node.end_agent("TERM").code, 0);
+    node.start_agent();
+    node.offered("example.com/display", 1);
     node.end_agent("KILL");
     node.start_agent();
     node.offered("example.com/display", 1);
@@ -84,11 +87,25 @@ fn a_display_and_a_usb_controller_from_their_host_drivers_and_back() {
         (all.iter().map(|bdf| looks(&vm, bdf)).collect::<Vec<_>>() == before).then_some(())
     });
 
-    // And the next one has them.
+    // And the next one has them, behind a vIOMMU: there QEMU starts no VM with two functions of a group on a port,
     let given = node.allocate(OTHER, "example.com/display", 1);
     assert_eq!(given.env("PCI_RESOURCE_EXAMPLE_COM_DISPLAY"), display);
+    node.allocate(OTHER, "example.com/usb", 1);
     node.prestart(OTHER);
     assert_eq!(vm.driver(&display).as_deref(), Some("vfio-pci"));
+    let launcher = Launcher::start(&vm, OTHER, Mode::System);
+    let by_hand = fitted.replacen("</devices>", "<iommu model=\"intel\"/></devices>", 1);
+    let why = launcher.boot(&by_hand).unwrap_err();
+    assert!(why.contains(&format!("group {group} used in multiple address spaces")), "{why}");
+    // and we give them a bridge.
+    let fitted = fit("--set viommu.model=intel --set 'hostDevices[gpu0].address=0000:05:01.0'").ok();
+    launcher.boot(&fitted).unwrap_or_else(|why| panic!("{why}\n{fitted}"));
+    for (alias, at) in
+        [("ua-gpu-gpu0", "0000:05:01.0"), (&*companion, "0000:05:01.1"), ("ua-hostdevice-usb", "0000:07:00.0")]
+    {
+        assert_eq!(launcher.in_the_guest("desktop", alias), at, "{alias}");
+    }
+    launcher.destroy("desktop");
     node.remove(OTHER);
     node.until("the node is as it was", || {
         (all.iter().map(|bdf| looks(&vm, bdf)).collect::<Vec<_>>() == before).then_some(())

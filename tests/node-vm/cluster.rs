@@ -103,11 +103,35 @@ impl<'vm> Node<'vm> {
         node
     }
 
+    /// The same on a node that was booted again, with what it had on its disks ([`Self::disks`]).
+    #[track_caller]
+    pub(crate) fn start_again(vm: &'vm Vm, config: &str, options: &str, disks: &[u8]) -> Self {
+        vm.put("disks.tar", disks);
+        vm.run("tar -xf /vt/disks.tar -C /").ok();
+        Self::start(vm, config, options)
+    }
+
+    /// What agent and kubelet have on their disks.
+    pub(crate) fn disks(&self) -> Vec<u8> {
+        self.vm.run("tar -cf /vt/disks.tar -C / var/lib/virt-tailor var/lib/kubelet var/log/pods").ok();
+        std::fs::read(self.vm.share().join("disks.tar")).unwrap()
+    }
+
     /// Starts the agent.
     pub(crate) fn start_agent(&self) {
-        let options = &self.options;
-        let agent = format!("exec virt-tailor agent {NODE} --own-pod {}/{} {options}", OWN.1, OWN.2);
+        let agent = format!("exec {}", self.agent_command());
         *self.agent.borrow_mut() = Some(self.vm.spawn(&agent));
+    }
+
+    /// The same, and a process is hidden from it.
+    pub(crate) fn start_agent_blind_to(&self, process: u32) {
+        let agent = self.agent_command();
+        let agent = format!("exec unshare -m sh -c 'mount -t tmpfs none /proc/{process} && exec {agent}'");
+        *self.agent.borrow_mut() = Some(self.vm.spawn(&agent));
+    }
+
+    fn agent_command(&self) -> String {
+        format!("virt-tailor agent {NODE} --own-pod {}/{} {}", OWN.1, OWN.2, self.options)
     }
 
     /// `kill -9` or another signal, and waits for its end.
@@ -209,6 +233,20 @@ impl<'vm> Node<'vm> {
     #[track_caller]
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.vm.run("virt-tailor node status --json").ok()).expect("JSON")
+    }
+
+    /// A page of the agent's, which listens at 9100: its status and its text.
+    #[track_caller]
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let answer = self
+            .vm
+            .run(&format!(
+                "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/9100 && printf \"GET {path} HTTP/1.0\\r\\n\\r\\n\" >&3 && cat <&3'"
+            ))
+            .ok();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("{answer}")), text.trim_end().to_owned())
     }
 
     /// Waits for something to be so.

@@ -17,6 +17,8 @@
 //! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //! | [`scenarios`] | the published procedures, from `import` of the old files to a started VM and back |
+//! | [`cluster`], [`launcher`] | a node of a cluster: agent, kubelet, pods; what virt-launcher is to it |
+//! | [`agent`], [`reboot`], [`cycles`] | scenarios: whole lives with the agent; a write that hangs and another boot; many at once |
 //! | [`guards`] | scenarios: what is not taken from a node |
 //! | [`inspect`] | scenarios: what `node inspect` says of such machines |
 //! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
@@ -39,6 +41,7 @@ mod binary;
 mod bind;
 mod cluster;
 mod crash;
+mod cycles;
 mod device;
 mod displays;
 mod firmware;
@@ -56,6 +59,7 @@ mod mediated;
 mod modules;
 mod pages;
 mod qmp;
+mod reboot;
 mod scenarios;
 mod services;
 mod shares;

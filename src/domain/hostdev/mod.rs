@@ -4,6 +4,7 @@ mod companions;
 mod placement;
 mod select;
 mod settings;
+mod spaces;
 
 use crate::base::PciAddress;
 use crate::config::{AutoOff, DeviceSelector, HostDevice};
@@ -15,6 +16,7 @@ pub(super) use companions::add_companions;
 pub(super) use placement::place_functions;
 pub(super) use select::select;
 pub(super) use settings::apply_settings;
+pub(super) use spaces::one_space_each;
 
 /// What kind of device is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

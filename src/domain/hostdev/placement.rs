@@ -8,15 +8,17 @@ use super::super::pci::{free_bus, guest_address, note_high_bus, set_guest_addres
 use super::super::request::Request;
 use super::super::units::Machine;
 use super::select::{Found, find};
+use super::spaces::{share_group, slot_behind_bridge};
 use super::{Assigned, Kind};
 
 /// Puts the functions of each group into the slot of its primary: those the profile names, then `mates` (requested devices of the
-/// same IOMMU group and companions, already numbered), function 0 first.
+/// same IOMMU group and companions, already numbered), function 0 first. Those of one IOMMU group need more than a slot behind a vIOMMU.
 pub(in crate::domain) fn place_functions(
     editor: &mut Editor<'_>,
     all: &[Assigned],
     request: &Request<'_>,
     mates: &[(usize, Vec<Mate>)],
+    has_iommu: bool,
 ) {
     let mut taken: Vec<(usize, String)> = Vec::new();
     for (index, primary) in all.iter().enumerate().filter(|(_, device)| device.selected) {
@@ -25,7 +27,13 @@ pub(in crate::domain) fn place_functions(
         if named.is_empty() && mates.is_empty() {
             continue;
         }
-        let Some(slot) = slot_of(editor, primary) else { continue };
+        let one_group =
+            !mates.is_empty() || named.iter().any(|(element, ..)| of_its_group(all, primary, *element, request));
+        let slot = match has_iommu && one_group {
+            true => slot_behind_bridge(editor, primary),
+            false => slot_of(editor, primary),
+        };
+        let Some(slot) = slot else { continue };
         let name = &primary.name;
         let why = editor
             .why(&primary.path, format!("function 0 of the guest slot that {name} shares with its other functions"));
@@ -97,6 +105,12 @@ fn named_functions(
         }
     }
     out
+}
+
+/// Whether a device is of the primary's IOMMU group on the host.
+fn of_its_group(all: &[Assigned], primary: &Assigned, element: crate::xml::Element, request: &Request<'_>) -> bool {
+    let source = all.iter().find(|device| device.element == element).and_then(|device| device.source);
+    primary.source.zip(source).is_some_and(|(one, other)| share_group(request, one, other))
 }
 
 /// Where the primary goes: where it is asked to be, else where it is, else on a bus that libvirt will not use.
