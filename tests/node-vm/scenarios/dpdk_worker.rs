@@ -14,7 +14,7 @@ use crate::vm::Vm;
 #[test]
 #[ignore = "needs QEMU, libvirt and a Debian kernel: tests/run"]
 fn a_dpdk_worker_from_its_old_files_and_back() {
-    let vm = Vm::builder().memory_mib(2560).with(Device::igb("nic")).boot();
+    let vm = Vm::builder().memory_mib(2560).cpus(2).with(Device::igb("nic")).boot();
     let pf = vm.bdf("nic");
     let number = || vm.read(&format!("/sys/bus/pci/devices/{pf}/sriov_numvfs")).unwrap();
     let pages = || vm.read("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages").unwrap();
@@ -65,6 +65,13 @@ fn a_dpdk_worker_from_its_old_files_and_back() {
     // No driver of the host has the others, which is what keeping igbvf away was for.
     assert_eq!(unused.iter().map(|function| vm.driver(function)).collect::<Vec<_>>(), [None, None]);
 
+    // As kubelet does, which hands all controllers down to its pods.
+    vm.run(&format!(
+        "cd /sys/fs/cgroup; for level in . kubepods kubepods/besteffort kubepods/besteffort/pod{POD}; do
+           mkdir -p $level; echo +cpuset >$level/cgroup.subtree_control || exit 1
+         done"
+    ))
+    .ok();
     let low = 64 << 20;
     let launcher = Launcher::start(&vm, POD, Mode::Session { uid: 107, memlock: low });
     let sidecar = node.sidecar(POD, "--cloud-init --agent required");
