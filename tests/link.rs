@@ -4,6 +4,8 @@
 
 #[path = "link/agent.rs"]
 mod agent;
+#[path = "common/agent_command.rs"]
+mod agent_command;
 #[path = "link/desk.rs"]
 mod desk;
 #[path = "link/find.rs"]

@@ -12,6 +12,11 @@ use std::time::Duration;
 use netlink_sys::protocols::NETLINK_KOBJECT_UEVENT;
 use netlink_sys::{Socket, SocketAddr};
 
+#[path = "agent_command.rs"]
+mod agent_command;
+
+use agent_command::agent_command;
+
 /// The resource that they are of.
 pub(crate) const RESOURCE: &str = "example.com/vf";
 /// The agent's pod.
@@ -128,18 +133,8 @@ impl Node {
     }
 
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.args(["agent", "--node-name", "n1", "--plugin-socket", "off"]);
-        command.args(["--own-pod", &format!("{}/{}", OWN.0, OWN.1)]);
-        for (option, name) in [
-            ("--config", "node.yaml"),
-            ("--state-dir", "state"),
-            ("--host-root", "host"),
-            ("--kubelet-root", "kubelet"),
-            ("--features-dir", "features"),
-        ] {
-            command.arg(option).arg(self.path(name));
-        }
+        let mut command = agent_command(program, |name| self.path(name));
+        command.args(["--plugin-socket", "off", "--own-pod", &format!("{}/{}", OWN.0, OWN.1)]);
         command.env("MALLOC_ARENA_MAX", "1");
         command
     }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use virt_tailor::link::desk::{Confirmed, Desk, Policy};
 use virt_tailor::link::{Errand, Memlock};
 
+use crate::agent_command::agent_command;
 use crate::desk::serve;
 use crate::hostile::Crowd;
 use crate::node::{Node, uid};
@@ -51,17 +52,8 @@ impl<'a> Process<'a> {
         fs::create_dir_all(node.path("host/var/log")).unwrap();
         symlink(node.path("logs"), node.path("host/var/log/pods")).unwrap();
         fs::DirBuilder::new().mode(0o700).create(node.path("state")).unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.args(["agent", "--node-name", "n1", "--plugin-socket", "off"]).env(OF_THE_IMAGE.0, OF_THE_IMAGE.1);
-        for (option, name) in [
-            ("--config", "node.yaml"),
-            ("--state-dir", "state"),
-            ("--host-root", "host"),
-            ("--kubelet-root", "kubelet"),
-            ("--features-dir", "features"),
-        ] {
-            command.arg(option).arg(node.path(name));
-        }
+        let mut command = agent_command(Path::new(PROGRAM), |name| node.path(name));
+        command.args(["--plugin-socket", "off"]).env(OF_THE_IMAGE.0, OF_THE_IMAGE.1);
         let log = fs::File::create(node.path("log")).unwrap();
         Self { child: command.stdout(Stdio::null()).stderr(log).spawn().unwrap(), node }
     }

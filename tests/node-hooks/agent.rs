@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 use tonic::{Code, Status};
 
+use crate::agent_command::agent_command;
 use crate::rig::{Rig, UID, ours, vmi};
 
 const CONFIG: &str = "apiVersion: virt-tailor.io/v1alpha1
@@ -49,18 +50,8 @@ impl Agent {
         fs::write(at("host/proc/sys/kernel/random/boot_id"), "11111111-2222-3333-4444-555555555555\n").unwrap();
         fs::write(at("host/proc/uptime"), "100.00 100.00\n").unwrap();
         fs::write(at("node.yaml"), CONFIG).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_virt-tailor"));
-        command.args(["agent", "--node-name", "n1"]);
-        for (option, name) in [
-            ("--config", "node.yaml"),
-            ("--state-dir", "state"),
-            ("--host-root", "host"),
-            ("--kubelet-root", "kubelet"),
-            ("--features-dir", "features"),
-            ("--plugin-socket", "plugins/s.sock"),
-        ] {
-            command.arg(option).arg(at(name));
-        }
+        let mut command = agent_command(Path::new(env!("CARGO_BIN_EXE_virt-tailor")), at);
+        command.arg("--plugin-socket").arg(at("plugins/s.sock"));
         command.stdout(Stdio::null()).stderr(fs::File::create(at("log")).unwrap());
         let mut agent = Self { rig, child: command.spawn().unwrap() };
         let until = Instant::now() + Duration::from_secs(60);

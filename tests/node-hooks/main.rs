@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
 mod agent;
+#[path = "../common/agent_command.rs"]
+mod agent_command;
 mod calls;
 mod hostile;
 mod late;
