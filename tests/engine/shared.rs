@@ -1,11 +1,14 @@
 //! What several owners want at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use virt_tailor::prep::Step;
-use virt_tailor::prep::engine::How;
+use virt_tailor::prep::engine::{Engine, How, Unguarded};
 use virt_tailor::prep::steps::{AddHugepages, MoveIrqs};
 
+use crate::hand::ModelHands;
 use crate::model::Model;
-use crate::{GPU, NIC, bind, engine, owner, pin, quiet, request};
+use crate::{BOOT, GPU, NIC, bind, engine, owner, pin, quiet, request};
 
 #[test]
 fn the_last_of_them_puts_the_node_back() {
@@ -95,4 +98,33 @@ fn a_share_is_added_once_however_often_it_is_asked_for() {
     assert_eq!(pages(), "7");
     engine.undo(&owner("b"), &mut quiet).unwrap();
     assert_eq!(pages(), "3");
+}
+
+/// A share that a crash cut short is taken back before somebody else adds to the same: after that nobody could tell how far it had come.
+#[test]
+fn a_share_cut_short_is_not_taken_from_the_next() {
+    let pages = |name: &str| {
+        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 5, numa: None });
+        request(name, name, &[], vec![step])
+    };
+    for place in 0.. {
+        let (model, state) = (Model::new(), crate::state());
+        let before = model.picture();
+        let dying = ModelHands::dying_at(&model, place);
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            Engine::open(state.path(), BOOT, dying, Unguarded).unwrap().0.apply(&pages("a"), &mut quiet).unwrap();
+        }));
+        let engine = engine(&model, state.path());
+        engine.apply(&pages("b"), &mut quiet).unwrap();
+        engine.recover(&|_| Ok(false), &mut quiet).unwrap();
+        engine.undo(&owner("a"), &mut quiet).unwrap();
+        let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+        assert_eq!(model.root().text(file).unwrap().as_deref(), Some("8"), "{place}");
+        engine.undo(&owner("b"), &mut quiet).unwrap();
+        assert_eq!(model.picture(), before, "{place}");
+        if died.is_ok() {
+            assert!(place > 1, "nobody died");
+            return;
+        }
+    }
 }

@@ -71,6 +71,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             }
         }
         let mut hand = self.hands.hire()?;
+        let reasons = self.settle_shares(&mut hand, request, tell)?;
+        if !reasons.is_empty() {
+            return Err(EngineError::Refused { reasons });
+        }
         if before.is_none() {
             self.check(&mut hand, request)?;
             self.append(Event::Began { request: request.clone() })?;

@@ -1,5 +1,7 @@
 //! Putting the node back: the journal read backwards.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::apply::keys;
 use super::conflicts::held_by_others;
@@ -10,6 +12,7 @@ use super::progress::Progress;
 use super::reach::{Arrival, reach};
 use crate::prep::hand::{Hand, HandError, Hands};
 use crate::prep::journal::{Event, JournalError, Record, RecordId, RecordPhase, Request};
+use crate::prep::kind::Sharing;
 use crate::prep::owner::Owner;
 use crate::prep::step::{Step, StepState};
 
@@ -45,6 +48,8 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         }
         let mut hand = self.hands.hire()?;
         self.append(Event::Releasing { owner: owner.clone() })?;
+        // Ours goes whatever becomes of theirs.
+        let _settled = self.settle_shares(&mut hand, &request, tell)?;
         let undone = self.take_back(&mut hand, &request, tell)?;
         if undone.left.is_empty() {
             Ok(undone)
@@ -99,6 +104,41 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             self.append(Event::Released { owner: owner.clone() })?;
         }
         Ok(undone)
+    }
+
+    /// Takes back others' shares in what a request adds to, as far as a crash cut them short: how far one had come can be told only as long
+    /// as nobody else adds or takes. Their owners have everything else, and add it anew when they are finished. Why one could not be, if so.
+    pub(super) fn settle_shares(
+        &self,
+        hand: &mut H::Hand,
+        request: &Request,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vec<String>, JournalError> {
+        let added = |step: &Step| Some(step.effect()).filter(|effect| effect.sharing == Sharing::Additive);
+        let keys: BTreeSet<String> = request.steps.iter().filter_map(added).map(|effect| effect.key).collect();
+        let is_theirs = |record: &Record| {
+            let half = record.unfinished || matches!(record.phase, RecordPhase::Intended | RecordPhase::Undoing);
+            half && !record.owners.contains(&request.owner)
+                && added(&record.step).is_some_and(|effect| keys.contains(&effect.key))
+        };
+        let theirs: Vec<(RecordId, Record)> = {
+            let journal = self.journal();
+            let records = journal.ledger().records.iter().filter(|(_, record)| is_theirs(record));
+            records.map(|(id, record)| (*id, record.clone())).collect()
+        };
+        let mut left = Vec::new();
+        for (id, record) in theirs {
+            match self.take_back_one(hand, id, &record, tell) {
+                Ok(_) => (),
+                Err(TakeBack::Journal(error)) => return Err(error),
+                Err(TakeBack::Hand(error)) => {
+                    self.quarantine(request, record.step.effect().lock(), &error)?;
+                    self.append(Event::NotUndone { id, why: error.to_string() })?;
+                    left.push(format!("{}, of another owner, was cut short: {error}", record.step.describe()));
+                }
+            }
+        }
+        Ok(left)
     }
 
     fn take_back_one(
