@@ -71,11 +71,13 @@ fn machine() -> Vm {
         .with(Device::qemu("toy", "pci-testdev"))
         .boot();
     let [gpu, nic, usb] = ["gpu", "nic", "usb"].map(|name| vm.bdf(name));
+    // What udev loads by itself may come late.
     vm.run(&format!(
         "set -e; for module in vfio-pci igb xhci_pci vxlan vt_toy; do modprobe $module; done
          mkdir -p /opt/vt/lib/modules/$(uname -r); cp {folder}/b/vt_toy.ko /opt/vt/lib/modules/$(uname -r)/
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/toy.service
          systemctl daemon-reload; systemctl start toy; ip link set $(ls /sys/bus/pci/devices/{nic}/net) up
+         until [ -e /sys/bus/pci/devices/{gpu}/driver ]; do sleep 0.2; done; udevadm settle
          cd /sys/bus/pci/devices/{usb}; echo auto >power/control; echo 1 >d3cold_allowed"
     ))
     .ok();
