@@ -20,16 +20,23 @@ pub(crate) struct ModelHands {
     pub(crate) dies_at: Arc<Mutex<Option<u64>>>,
     passed: Arc<Mutex<u64>>,
     hanging: Arc<Mutex<Option<Hanging>>>,
+    /// Whether hands are that process from the beginning, and outlive the engine.
+    outlives: bool,
 }
 
 impl ModelHands {
     pub(crate) fn new(model: Model) -> Self {
-        Self { model, dies_at: Arc::default(), passed: Arc::default(), hanging: Arc::default() }
+        Self { model, dies_at: Arc::default(), passed: Arc::default(), hanging: Arc::default(), outlives: false }
     }
 
     /// Dies at a place, counted from 0.
     pub(crate) fn dying_at(model: &Model, place: u64) -> Self {
         Self { dies_at: Arc::new(Mutex::new(Some(place))), ..Self::new(model.clone()) }
+    }
+
+    /// They outlive the engine.
+    pub(crate) fn that_outlive(self) -> Self {
+        Self { outlives: true, ..self }
     }
 
     /// Whoever hung is gone.
@@ -114,5 +121,9 @@ impl Hand for ModelHand {
         let done = perform(&quick, &self.0.model.root(), &mut effects);
         self.0.place();
         Ok(done?)
+    }
+
+    fn process(&self) -> Option<ProcessId> {
+        self.0.outlives.then(|| self.0.hanging.lock().unwrap().get_or_insert_with(Hanging::new).id)
     }
 }

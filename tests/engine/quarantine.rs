@@ -1,7 +1,10 @@
 //! A write that never returns.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use virt_tailor::prep::engine::{Engine, EngineError, How, PlannedStep, Recovered, Unguarded};
 
+use crate::hand::ModelHands;
 use crate::model::{Fault, Model};
 use crate::{AUDIO, BOOT, GPU, NIC, bind, gpu, owner, quiet, reasons, request};
 
@@ -64,4 +67,38 @@ fn a_hang_while_undoing_leaves_only_that_device() {
     hands.let_go();
     engine.undo(&owner("vm"), &mut quiet).unwrap();
     assert_eq!(model.picture(), before);
+}
+
+#[test]
+fn who_outlives_a_killed_engine_is_waited_for() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    // The first thing done to the GPU's driver, after four switches of power: its hand goes on when the engine is killed.
+    let hands = ModelHands::dying_at(&model, 8).that_outlive();
+    let killed = catch_unwind(AssertUnwindSafe(|| {
+        let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+        engine.apply(&gpu("vm"), &mut quiet).map(drop)
+    }));
+    assert!(killed.is_err());
+    let writes = model.writes();
+
+    let (engine, _) = Engine::open(state.path(), BOOT, model.hands(), Unguarded).unwrap();
+    let ledger = engine.ledger();
+    let [quarantine] = ledger.quarantines.as_slice() else { panic!("{ledger:#?}") };
+    assert!(quarantine.domain.contains(&format!("function {GPU}")), "{quarantine:?}");
+    let recovered = engine.recover(&|_| Ok(false), &mut quiet).unwrap();
+    assert!(matches!(recovered.as_slice(), [Recovered::Open { .. }]), "{recovered:?}");
+    let refusal = reasons(engine.apply(&gpu("other"), &mut quiet).unwrap_err());
+    assert!(refusal.iter().any(|reason| reason.contains("which was killed, had told it")), "{refusal:?}");
+    assert_eq!(model.writes(), writes);
+    // Another engine finds it written down already, and writes nothing of its own.
+    drop(engine);
+    let (engine, _) = Engine::open(state.path(), BOOT, model.hands(), Unguarded).unwrap();
+    assert_eq!(engine.ledger().quarantines.len(), 1);
+
+    hands.let_go();
+    let recovered = engine.recover(&|_| Ok(false), &mut quiet).unwrap();
+    assert!(matches!(recovered.as_slice(), [Recovered::Freed { .. }, Recovered::Undone { .. }]), "{recovered:?}");
+    assert_eq!(model.picture(), before);
+    assert!(engine.ledger().is_empty());
 }

@@ -56,6 +56,26 @@ fn a_hanging_unbind_is_given_up_and_its_device_left_alone() {
     assert_eq!(looks(&vm, &disk), before);
     assert_eq!(vm.run("virt-tailor node status").ok(), "nothing on this node is changed");
     vm.run(&format!("test ! -e /dev/vfio/{group}")).ok();
+
+    // The same with the engine killed meanwhile: its hand hangs on, and the next one knows it.
+    vm.run(&format!("virt-tailor node apply {NODE} --resource example.com/disk --owner vm")).ok();
+    let holder = vm.hold(&disk);
+    let pid = holder.pid();
+    let killed = vm.run_within(
+        120,
+        &format!(
+            "unshare -m sh -c 'mount -t tmpfs none /proc/{pid} && exec virt-tailor node undo --owner vm' >/dev/null 2>&1 & engine=$!
+             until grep -q vfio_unregister_group_dev /proc/$(pgrep -f \"node hand\")/wchan 2>/dev/null; do sleep 0.1; done
+             kill -9 $engine; unshare -m sh -c 'mount -t tmpfs none /proc/{pid} && virt-tailor node recover'"
+        ),
+    );
+    assert_eq!(killed.code, 74, "{killed:?}");
+    assert!(killed.stdout.contains("which was killed, had told it"), "{killed:?}");
+    vm.run(&format!("kill -9 {pid}")).ok();
+    holder.wait(30);
+    vm.run("while pgrep -f 'node hand' >/dev/null; do sleep 0.2; done; virt-tailor node recover").ok();
+    assert_eq!(looks(&vm, &disk), before);
+    assert_eq!(vm.run("virt-tailor node status").ok(), "nothing on this node is changed");
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 return Err(EngineError::Refused { reasons });
             }
         }
-        let mut hand = self.hands.hire()?;
+        let mut hand = self.hire(&request.owner)??;
         let reasons = self.settle_shares(&mut hand, request, tell)?;
         if !reasons.is_empty() {
             return Err(EngineError::Refused { reasons });
@@ -78,6 +78,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         if before.is_none() {
             self.check(&mut hand, request)?;
             self.append(Event::Began { request: request.clone() })?;
+            self.written_down(&request.owner, &hand)?;
         }
         let mut applied = Applied::default();
         for (index, step) in request.steps.iter().enumerate() {
@@ -202,7 +203,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         let everything = |why| vec![Left { what: "everything".to_owned(), why }];
         // A plan may be made once more for a VM that runs already, and must not take its devices away.
         let left: Vec<Left> = match self.guard.before_undo(request) {
-            Ok(users) if users.is_empty() => match self.hands.hire() {
+            Ok(users) if users.is_empty() => match self.hire(&request.owner)? {
                 Ok(mut hand) => self.take_back(&mut hand, request, tell)?.left,
                 Err(trouble) => everything(trouble.message),
             },

@@ -9,6 +9,7 @@ mod domains;
 mod error;
 mod fault;
 mod guard;
+mod orphans;
 mod plan;
 mod progress;
 mod reach;
@@ -46,9 +47,13 @@ impl<H: Hands, G: Guard> Engine<H, G> {
     /// # Errors
     ///
     /// [`JournalError`]: somebody else has it, or it cannot be read.
+    ///
+    /// Whoever was at work for an earlier process that was killed is waited for, 2 s at most; then what it is at is left alone.
     pub fn open(state: &Path, boot: &str, hands: H, guard: G) -> Result<(Self, Opened), JournalError> {
         let (journal, opened) = Journal::open(state, boot)?;
-        Ok((Self { journal: Mutex::new(journal), domains: Domains::default(), hands, guard }, opened))
+        let engine = Self { journal: Mutex::new(journal), domains: Domains::default(), hands, guard };
+        engine.leave_orphans_alone()?;
+        Ok((engine, opened))
     }
 
     /// What is changed and held now.

@@ -46,7 +46,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         if !reasons.is_empty() {
             return Err(EngineError::Refused { reasons });
         }
-        let mut hand = self.hands.hire()?;
+        let mut hand = self.hire(owner)??;
         self.append(Event::Releasing { owner: owner.clone() })?;
         // Ours goes whatever becomes of theirs.
         let _settled = self.settle_shares(&mut hand, &request, tell)?;
@@ -88,7 +88,7 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                     self.append(Event::NotUndone { id: *id, why: error.to_string() })?;
                     undone.left.push(Left { what: record.step.describe(), why: error.to_string() });
                     if lost {
-                        match self.hands.hire() {
+                        match self.hire(owner)? {
                             Ok(hand) => replaced = Some(hand),
                             Err(trouble) => {
                                 undone.left.push(Left { what: "the rest".to_owned(), why: trouble.message });

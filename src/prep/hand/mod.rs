@@ -36,6 +36,11 @@ pub trait Hand {
     ///
     /// [`HandError`].
     fn act(&mut self, action: &Action) -> Result<(), HandError>;
+
+    /// The process that it is, if it is one.
+    fn process(&self) -> Option<ProcessId> {
+        None
+    }
 }
 
 /// Where hands come from: one for each plan.

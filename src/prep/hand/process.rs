@@ -120,11 +120,6 @@ pub struct ProcessHand {
 }
 
 impl ProcessHand {
-    /// Who it is.
-    pub fn id(&self) -> ProcessId {
-        self.id
-    }
-
     fn ask(&mut self, order: &Order, what: &str, within: Duration) -> Result<Answer, HandError> {
         let gone = |why: String| HandError::Gone { what: what.to_owned(), why };
         if self.stuck {
@@ -189,6 +184,10 @@ impl Hand for ProcessHand {
             Answer::Refused(trouble) => Err(trouble.into()),
             Answer::State(_) => Err(HandError::Gone { what, why: "it answered something else".to_owned() }),
         }
+    }
+
+    fn process(&self) -> Option<ProcessId> {
+        Some(self.id)
     }
 }
 

@@ -63,6 +63,13 @@ pub enum Event {
         /// The whole of it.
         request: Request,
     },
+    /// Somebody's plan is carried out by this process from here on: what outlives us is waited for.
+    Hired {
+        /// Whose.
+        owner: Owner,
+        /// Who.
+        process: ProcessId,
+    },
     /// A step is about to be made: nothing of it has been written to the node yet.
     Intended {
         /// Its number.

@@ -75,6 +75,9 @@ pub struct Holding {
     pub phase: HoldingPhase,
     /// The changes it has a part in, in the order in which it took part.
     pub records: Vec<RecordId>,
+    /// Whose hands its plan was in last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<ProcessId>,
 }
 
 /// How far an owner's plan is.
@@ -117,8 +120,14 @@ impl Ledger {
             Event::Began { request } => {
                 let owner = request.owner.clone();
                 // A plan taken up again keeps what it has.
-                let records = self.holdings.remove(&owner).map(|holding| holding.records).unwrap_or_default();
-                self.holdings.insert(owner, Holding { request, phase: HoldingPhase::Preparing, records });
+                let (records, hand) =
+                    self.holdings.remove(&owner).map(|holding| (holding.records, holding.hand)).unwrap_or_default();
+                self.holdings.insert(owner, Holding { request, phase: HoldingPhase::Preparing, records, hand });
+            }
+            Event::Hired { owner, process } => {
+                if let Some(holding) = self.holdings.get_mut(&owner) {
+                    holding.hand = Some(process);
+                }
             }
             Event::Intended { id, owner, step, original, wanted } => {
                 self.next = self.next.max(id.0 + 1);
