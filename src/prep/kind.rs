@@ -55,6 +55,12 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
         None
     }
 
+    /// What a person should know of a change that is about to be made, beside what it does. A note, no refusal.
+    fn remark(&self, original: &Self::State, wanted: &Self::State) -> Option<String> {
+        let (_, _) = (original, wanted);
+        None
+    }
+
     /// The actions that lead from one state to another, in order. `attempt` counts from 0: when the first movement did not reach its
     /// goal, the engine observes again and asks for the next one (a fallback, a retry after compaction); empty means there is none.
     fn moves(&self, from: &Self::State, to: &Self::State, attempt: u32) -> Vec<Action>;

@@ -74,6 +74,16 @@ macro_rules! kinds {
                 }
             }
 
+            /// What a person should know of a change. See [`Kind::remark`]. Nothing for states of another kind.
+            pub fn remark(&self, original: &StepState, wanted: &StepState) -> Option<String> {
+                match (self, original, wanted) {
+                    $((Self::$name(step), StepState::$name(original), StepState::$name(wanted)) => {
+                        step.remark(original, wanted)
+                    })*
+                    _ => None,
+                }
+            }
+
             /// The state once virtual functions are made. See [`Kind::foreseen`]. `None` for a state of another kind as well.
             pub fn foreseen(&self, now: &StepState) -> Option<StepState> {
                 match (self, now) {

@@ -15,9 +15,10 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
          printf '[Service]\\nExecStart=/bin/sleep infinity\\nExecStop=/bin/touch /run/asked\\n' >/usr/lib/systemd/system/toy.service
          printf '[Unit]\\nRequires=toy.service\\nAfter=toy.service\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/onlooker.service
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/admin.service
+         printf '[Socket]\\nListenStream=/run/admin.sock\\nService=admin.service\\n' >/etc/systemd/system/admin.socket
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/idle.service
          ln -s /usr/lib/systemd/system/toy.service /etc/systemd/system/display-manager.service
-         systemctl daemon-reload && systemctl start toy onlooker admin",
+         systemctl daemon-reload && systemctl start admin.socket && systemctl start toy onlooker admin",
     )
     .ok();
     let state = |unit: &str| vm.run(&format!("systemctl is-active {unit}")).stdout.trim().to_owned();
@@ -43,9 +44,12 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     engine.apply("vm-3", json!([{ "step": "stopService", "unit": "idle.service" }])).unwrap();
     let applied = engine.apply("vm-4", json!([{ "step": "stopService", "unit": "admin" }])).unwrap();
     assert!(applied.notes[0].contains("its file lies in /etc"), "{:?}", applied.notes);
-    assert_eq!(state("admin"), "inactive");
+    // Nor does anybody at its socket start it.
+    vm.run("! busybox nc local:/run/admin.sock </dev/null").ok();
+    assert_eq!((state("admin"), state("admin.socket")), ("inactive".to_owned(), "inactive".to_owned()));
     engine.undo("vm-3");
     engine.undo("vm-4");
+    assert_eq!(state("admin.socket"), "active");
     assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
 
     let refused = engine.apply("vm-5", json!([{ "step": "stopService", "unit": "onloker" }])).unwrap_err().to_string();

@@ -88,6 +88,14 @@ fn virtual_functions_come_and_go() {
     assert_eq!(attribute("sriov_numvfs"), "3");
     assert_eq!((vm.driver(&at(1)), vm.driver(&at(2)).as_deref()), (None, Some("vfio-pci")));
 
+    // One that is given away as it is comes back as it was, whatever its guest made of it.
+    let kept = json!({ "step": "setVf", "pf": pf, "index": 0 });
+    engine.apply("vm-e", json!([make(3), kept, bind(0)])).unwrap();
+    vm.run(&format!("ip link set {interface} vf 0 mac 52:54:00:00:0a:02 vlan 9")).ok();
+    engine.undo("vm-e");
+    let back = vf(&vm, &interface, 0);
+    assert_eq!((&back["address"], &back["vlan_list"]), (&untouched["address"], &untouched["vlan_list"]), "{back}");
+
     // A setting that this driver has not got is named, with the driver, and takes nothing along.
     let state = json!({ "step": "setVf", "pf": pf, "index": 0, "linkState": "disable", "vlan": { "id": 7 } });
     let refused = engine.apply("vm-d", json!([make(3), state])).unwrap_err().to_string();

@@ -62,9 +62,7 @@ pub(super) fn add(
     device::pin(compiler, &[pf], request)?;
     request.steps.push(Step::MakeVfs(MakeVfs { pf, count }));
     let set = attributes(compiler, functions, pf, index)?;
-    if set != VfAttributes::default() {
-        request.steps.push(Step::SetVf(SetVf { pf, index, set }));
-    }
+    request.steps.push(Step::SetVf(SetVf { pf, index, set }));
     device::bind(compiler, driver, vf, None, request)
 }
 

@@ -170,6 +170,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
                 }
                 self.guard_step(request, step)?;
                 let id = RecordId(self.journal().ledger().next);
+                if let Some(remark) = step.remark(&now, &wanted) {
+                    tell(Progress::Note(&remark));
+                    applied.notes.push(remark);
+                }
                 let (owner, original) = (request.owner.clone(), now.clone());
                 self.append(Event::Intended { id, owner, step: step.clone(), original, wanted: wanted.clone() })?;
                 applied.changed = true;

@@ -84,6 +84,15 @@ impl Kind for Bind {
         Ok(BindState { driver_override: driver.clone(), driver, ..now.clone() })
     }
 
+    fn remark(&self, original: &BindState, wanted: &BindState) -> Option<String> {
+        let foreign =
+            original.driver_override.as_ref().filter(|_| original.driver_override != wanted.driver_override)?;
+        Some(format!(
+            "{} has driver_override {foreign}, set by somebody else (driverctl, a udev rule): it is put back afterwards",
+            self.address
+        ))
+    }
+
     fn foreseen(&self, now: &BindState) -> Option<BindState> {
         // New ones have no driver ([`super::MakeVfs`]). Their group has no number yet, so nothing waits for its node.
         let new = BindState { present: true, driver: None, driver_override: None, group: None, silent: false };
@@ -259,6 +268,20 @@ mod tests {
                 format!("write \"0000:3b:00.0\" to {folder}/driver/unbind"),
                 "write \"0000:3b:00.0\" to /sys/bus/pci/drivers_probe".to_owned(),
             ]
+        );
+    }
+
+    #[test]
+    fn somebody_else_s_override_is_told_of() {
+        let remark = |driver, own| {
+            let original = state(driver, own);
+            bind().remark(&original, &bind().wanted(&original).unwrap())
+        };
+        assert_eq!(remark(Some("igb"), None), None);
+        assert_eq!(remark(Some("vfio-pci"), Some("vfio-pci")), None);
+        assert_eq!(
+            remark(Some("igb"), Some("igb")).unwrap(),
+            "0000:3b:00.0 has driver_override igb, set by somebody else (driverctl, a udev rule): it is put back afterwards"
         );
     }
 

@@ -1,8 +1,9 @@
 //! Holding a unit of systemd back.
 //!
 //! It is stopped, then masked until the next boot so that nobody starts it again: in this order, for what is masked has forgotten how it
-//! wants to be stopped (ExecStop). Whatever systemd stops along with it comes back with it. A timer of systemd's own starts it again
-//! after a time, should nobody be left to do it.
+//! wants to be stopped (ExecStop). Whatever systemd stops along with it comes back with it. Sockets, paths and timers that would start it
+//! are stopped first, for a mask does not reach a unit whose file lies in /etc, and a socket whose service is masked fails
+//! (systemd.socket(5)). A timer of systemd's own starts it again after a time, should nobody be left to do it.
 
 mod planned;
 
@@ -30,6 +31,8 @@ const KINDS: [&str; 11] = [
     ".slice",
     ".scope",
 ];
+/// What may start another unit and can be stopped for it (systemd.unit(5), `TriggeredBy`).
+const TRIGGERS: [&str; 3] = [".socket", ".path", ".timer"];
 /// Units that need one another in long chains are rare.
 const MOST: usize = 64;
 
@@ -59,6 +62,9 @@ pub struct ServiceState {
     pub file: String,
     /// Units that run and stop when it stops.
     pub dependants: Vec<String>,
+    /// Sockets, paths and timers that run and start it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<String>,
     /// Whether it will be started again by time.
     pub returning: bool,
     /// Of one that is not there: what may have been meant.
@@ -103,6 +109,25 @@ fn dependants(units: &mut Units, name: &str, unit: &Unit) -> Result<Vec<String>,
     Ok(found)
 }
 
+/// All that run and may start a unit, by name.
+fn triggers(units: &mut Units, unit: &Unit) -> Result<Vec<String>, Trouble> {
+    let mut found = unit.texts("TriggeredBy");
+    found.retain(|other| TRIGGERS.iter().any(|kind| other.ends_with(kind)));
+    found.sort();
+    let mut running = Vec::new();
+    for other in found {
+        if units.unit(&other)?.text("ActiveState") == "active" {
+            running.push(other);
+        }
+    }
+    Ok(running)
+}
+
+/// Which of these are not among those.
+fn without<'a>(these: &'a [String], those: &'a [String]) -> impl Iterator<Item = &'a String> {
+    these.iter().filter(|one| !those.contains(one))
+}
+
 impl Kind for StopService {
     type State = ServiceState;
 
@@ -130,6 +155,7 @@ impl Kind for StopService {
             name = given;
         }
         let dependants = dependants(&mut units, &name, &unit)?;
+        let triggers = triggers(&mut units, &unit)?;
         let text = |property: &str| unit.text(property);
         Ok(ServiceState {
             load,
@@ -137,6 +163,7 @@ impl Kind for StopService {
             sub: text("SubState"),
             file: text("UnitFileState"),
             dependants,
+            triggers,
             returning: units.unit(&timer(&name))?.text("ActiveState") == "active",
             name,
             close,
@@ -156,6 +183,7 @@ impl Kind for StopService {
             sub: "dead".to_owned(),
             file: "masked-runtime".to_owned(),
             dependants: Vec::new(),
+            triggers: Vec::new(),
             returning: self.max_hold.is_some() || now.returning,
             ..now.clone()
         })
@@ -171,20 +199,23 @@ impl Kind for StopService {
             if from.masked() && !to.masked() && attempt == 0 {
                 moves.push(Action::UnmaskUnit { unit: unit() });
             }
+            // A socket refuses to start once its service runs.
+            let start = |other: &String| Action::StartUnit { unit: other.clone() };
+            moves.extend(without(&to.triggers, &from.triggers).map(start));
             if !from.runs() {
                 moves.push(Action::StartUnit { unit: unit() });
             }
-            let missing = to.dependants.iter().filter(|other| !from.dependants.contains(other));
-            moves.extend(missing.map(|other| Action::StartUnit { unit: other.clone() }));
+            moves.extend(without(&to.dependants, &from.dependants).map(start));
             if from.returning && !to.returning {
                 moves.push(Action::CancelReturn { unit: unit() });
             }
             return moves;
         }
         if let Some(seconds) = self.max_hold.filter(|_| to.returning && !from.returning) {
-            let along = from.dependants.clone();
+            let along = [from.triggers.clone(), from.dependants.clone()].concat();
             moves.push(Action::ReturnAfter { unit: unit(), seconds, along });
         }
+        moves.extend(without(&from.triggers, &to.triggers).map(|other| Action::StopUnit { unit: other.clone() }));
         if from.runs() {
             moves.push(Action::StopUnit { unit: unit() });
         }
@@ -196,13 +227,23 @@ impl Kind for StopService {
 
     fn reached(&self, goal: &ServiceState, now: &ServiceState) -> Reached {
         let name = &now.name;
-        let missing = goal.dependants.iter().find(|other| !now.dependants.contains(other));
+        let missing = without(&goal.dependants, &now.dependants).next();
         if goal.runs() != now.runs() {
             let word = if now.runs() { "runs" } else { "does not run" };
             return Reached::No(format!("{name} {word}: it is {} ({})", now.active, now.sub));
         }
         if goal.runs() && now.masked() && !goal.masked() {
             return Reached::No(format!("{name} is still masked"));
+        }
+        if goal.runs()
+            && let Some(other) = without(&goal.triggers, &now.triggers).next()
+        {
+            return Reached::No(format!("{other}, which starts {name}, does not run"));
+        }
+        if !goal.runs()
+            && let Some(other) = without(&now.triggers, &goal.triggers).next()
+        {
+            return Reached::No(format!("{other}, which starts {name}, still runs"));
         }
         if goal.returning != now.returning {
             let word = if now.returning { "still a" } else { "no" };

@@ -1,6 +1,7 @@
 //! What a VF may do on the wire: MAC, VLAN, rates, spoof check, trust, link state, as its PF's driver enforces them.
 //!
-//! All that the kernel reports is kept and comes back, whoever changed it meanwhile: what one tenant had must not reach the next.
+//! All that the kernel reports is kept and comes back, whoever changed it meanwhile, a guest's driver above all: what one tenant had must
+//! not reach the next. So there is such a step for every VF, also where nothing is asked for.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ impl Kind for SetVf {
     fn describe(&self) -> String {
         let all: Vec<String> =
             self.set.changes_from(&VfAttributes::default()).iter().map(ToString::to_string).collect();
+        if all.is_empty() {
+            return format!("keep what VF {} of {} is on the wire, to put it back", self.index, self.pf);
+        }
         format!("set VF {} of {}: {}", self.index, self.pf, all.join(", "))
     }
 
@@ -48,15 +52,25 @@ impl Kind for SetVf {
     }
 
     fn observe(&self, root: &Root) -> Result<VfState, Trouble> {
+        let nothing = |interface| Ok(VfState { interface, up: false, attributes: None });
         let Some((name, interface)) = vf::interface_of(root, self.pf)? else {
-            return Ok(VfState { interface: None, up: false, attributes: None });
+            return nothing(None);
         };
-        let report = vf::read(root, interface, self.index)
-            .map_err(|error| Trouble::io(format_args!("cannot ask {name} ({}) for its VFs", self.pf), &error))?;
+        let report = match vf::read(root, interface, self.index) {
+            Ok(report) => report,
+            // Nobody asked for anything: what cannot be kept is no reason to refuse.
+            Err(_) if self.keeps_only() => return nothing(Some(name)),
+            Err(error) => {
+                return Err(Trouble::io(format_args!("cannot ask {name} ({}) for its VFs", self.pf), &error));
+            }
+        };
         Ok(VfState { interface: Some(name), up: report.up, attributes: report.attributes })
     }
 
     fn wanted(&self, now: &VfState) -> Result<VfState, Trouble> {
+        if self.keeps_only() {
+            return Ok(now.clone());
+        }
         self.check()?;
         let Some(name) = &now.interface else { return Err(Trouble::new(vf::no_interface(self.pf))) };
         let Some(attributes) = &now.attributes else {
@@ -113,6 +127,11 @@ impl Kind for SetVf {
 }
 
 impl SetVf {
+    /// Whether nothing is asked for: what there is is only kept.
+    fn keeps_only(&self) -> bool {
+        self.set == VfAttributes::default()
+    }
+
     /// Values no driver takes.
     fn check(&self) -> Result<(), Trouble> {
         let VfAttributes { mac, vlan, rate, .. } = &self.set;
@@ -244,6 +263,27 @@ mod tests {
         let now = VfState { attributes: None, ..state() };
         let goal = step().undone(&state(), &state(), &now);
         assert_eq!(step().reached(&goal, &now), Reached::Yes);
+    }
+
+    #[test]
+    fn a_vf_nothing_is_asked_for_comes_back_too() {
+        let step = SetVf { set: VfAttributes::default(), ..step() };
+        assert_eq!(step.describe(), "keep what VF 1 of 0000:3b:00.0 is on the wire, to put it back");
+        for there in [
+            state(),
+            VfState { up: false, ..state() },
+            VfState { attributes: None, ..state() },
+            VfState { interface: None, up: false, attributes: None },
+        ] {
+            assert_eq!(step.wanted(&there).unwrap(), there);
+            assert_eq!(step.moves(&there, &there, 0), []);
+            assert_eq!(step.reached(&there, &there), Reached::Yes);
+        }
+        // The guest's driver gave it an address of its own.
+        let mut now = state();
+        now.attributes.as_mut().unwrap().mac = Some("52:54:00:00:00:02".parse().unwrap());
+        let goal = step.undone(&state(), &state(), &now);
+        assert_eq!(told(&step.moves(&now, &goal, 0)), ["set MAC 00:00:00:00:00:00 of VF 1 of 0000:3b:00.0"]);
     }
 
     #[test]

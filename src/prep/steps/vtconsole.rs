@@ -20,6 +20,9 @@ pub struct ReleaseConsoles {}
 pub struct ConsolesState {
     /// In the order of their names.
     pub consoles: Vec<Console>,
+    /// How many frame buffers there are: the consoles leave them all.
+    #[serde(default)]
+    pub framebuffers: usize,
 }
 
 /// One console driver.
@@ -32,6 +35,7 @@ pub struct Console {
 }
 
 const FOLDER: &str = "sys/class/vtconsole";
+const GRAPHICS: &str = "sys/class/graphics";
 
 impl Kind for ReleaseConsoles {
     type State = ConsolesState;
@@ -54,12 +58,24 @@ impl Kind for ReleaseConsoles {
             let bound = file("bind")?.is_some_and(|text| text == "1");
             consoles.push(Console { name, bound });
         }
-        Ok(ConsolesState { consoles })
+        let number = |name: &String| name.strip_prefix("fb").is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let framebuffers = root.names(GRAPHICS)?.iter().filter(|name| number(name)).count();
+        Ok(ConsolesState { consoles, framebuffers })
+    }
+
+    fn remark(&self, original: &ConsolesState, wanted: &ConsolesState) -> Option<String> {
+        // The kernel has one console driver for all of them (drivers/video/fbdev/core/fbcon.c).
+        (original.consoles != wanted.consoles && original.framebuffers > 1).then(|| {
+            format!(
+                "the text consoles leave all {} frame buffers of this node until they come back",
+                original.framebuffers
+            )
+        })
     }
 
     fn wanted(&self, now: &ConsolesState) -> Result<ConsolesState, Trouble> {
         let consoles = now.consoles.iter().map(|console| Console { bound: false, ..console.clone() }).collect();
-        Ok(ConsolesState { consoles })
+        Ok(ConsolesState { consoles, ..now.clone() })
     }
 
     fn moves(&self, from: &ConsolesState, to: &ConsolesState, attempt: u32) -> Vec<Action> {
@@ -112,7 +128,7 @@ mod tests {
 
     fn state(consoles: &[(&str, bool)]) -> ConsolesState {
         let console = |(name, bound): &(&str, bool)| Console { name: (*name).to_owned(), bound: *bound };
-        ConsolesState { consoles: consoles.iter().map(console).collect() }
+        ConsolesState { consoles: consoles.iter().map(console).collect(), framebuffers: 1 }
     }
 
     fn told(actions: &[Action]) -> Vec<String> {
@@ -155,7 +171,22 @@ mod tests {
             fs::write(path.join("name"), format!("{name}\n")).unwrap();
             fs::write(path.join("bind"), format!("{bind}\n")).unwrap();
         }
+        for name in ["fb0", "fbcon"] {
+            fs::create_dir_all(folder.path().join(GRAPHICS).join(name)).unwrap();
+        }
         assert_eq!(STEP.observe(&Root::new(folder.path())).unwrap(), state(&[("vtcon1", true)]));
-        assert_eq!(STEP.observe(&Root::new("/nonexistent")).unwrap(), state(&[]));
+        assert_eq!(STEP.observe(&Root::new("/nonexistent")).unwrap(), ConsolesState { framebuffers: 0, ..state(&[]) });
+    }
+
+    #[test]
+    fn other_displays_that_lose_the_consoles_are_told_of() {
+        let original = state(&[("vtcon1", true)]);
+        let remark = |original: &ConsolesState| STEP.remark(original, &STEP.wanted(original).unwrap());
+        assert_eq!(remark(&original), None);
+        assert_eq!(
+            remark(&ConsolesState { framebuffers: 2, ..original }).unwrap(),
+            "the text consoles leave all 2 frame buffers of this node until they come back"
+        );
+        assert_eq!(remark(&ConsolesState { framebuffers: 2, ..state(&[("vtcon1", false)]) }), None);
     }
 }

@@ -8,6 +8,7 @@ fn state(active: &str, file: &str, returning: bool) -> ServiceState {
         sub: if active == "active" { "running" } else { "dead" }.to_owned(),
         file: file.to_owned(),
         dependants: Vec::new(),
+        triggers: Vec::new(),
         returning,
         close: String::new(),
     }
@@ -68,6 +69,24 @@ fn what_stopped_with_it_comes_back_with_it() {
     assert_eq!(back[1..3], ["start gdm.service", "start remote.service"]);
     let Reached::No(why) = step().reached(&original, &state("active", "enabled", false)) else { unreachable!() };
     assert_eq!(why, "remote.service, which stopped with gdm.service, does not run");
+}
+
+#[test]
+fn what_would_start_it_is_stopped_first_and_started_first() {
+    let original = ServiceState { triggers: vec!["gdm.socket".to_owned()], ..state("active", "enabled", false) };
+    let wanted = step().wanted(&original).unwrap();
+    assert_eq!(told(&step().moves(&original, &wanted, 0))[1..3], ["stop gdm.socket", "stop gdm.service"]);
+    let back = told(&step().moves(&wanted, &original, 0));
+    assert_eq!(back[..3], ["unmask gdm.service", "start gdm.socket", "start gdm.service"]);
+    let held = ServiceState { triggers: original.triggers.clone(), ..state("inactive", "masked-runtime", true) };
+    assert_eq!(
+        step().reached(&wanted, &held),
+        Reached::No("gdm.socket, which starts gdm.service, still runs".to_owned())
+    );
+    assert_eq!(
+        step().reached(&original, &state("active", "enabled", false)),
+        Reached::No("gdm.socket, which starts gdm.service, does not run".to_owned())
+    );
 }
 
 #[test]
