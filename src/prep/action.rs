@@ -167,9 +167,9 @@ pub enum Action {
         unit: String,
         /// In so long.
         seconds: u64,
-        /// Units that stop along with it, to be started after it.
+        /// What is started then, in this order: sockets and timers, the unit itself if it ran, what stopped along with it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        along: Vec<String>,
+        start: Vec<String>,
     },
     /// Takes that back.
     CancelReturn {
@@ -182,6 +182,14 @@ impl Action {
     /// A write to a file below the root.
     pub fn write(file: HostFile, value: impl Into<String>) -> Self {
         Self::Write { file, value: value.into(), tolerate: Vec::new() }
+    }
+
+    /// Whether it is one call of the kernel: whoever is in it does nothing else once it returns.
+    pub fn is_one_call(&self) -> bool {
+        matches!(
+            self,
+            Self::Write { .. } | Self::LoadModule { .. } | Self::UnloadModule { .. } | Self::SetVf { .. } | Self::Sync
+        )
     }
 
     /// How long it may take before whoever does it is given up.
@@ -197,12 +205,18 @@ impl Action {
             {
                 Duration::from_secs(120)
             }
+            // A driver that is offered a device brings it up first; udev gives it as long (udev.conf(5), event_timeout=180).
+            Self::Write { file, .. } if file.0.ends_with("/drivers_probe") || file.0.ends_with("/bind") => {
+                Duration::from_secs(180)
+            }
             // Unbinding waits for the driver to let go: the slowest seen to come back were seconds (a NIC's firmware reset).
             Self::Write { .. } | Self::SetVf { .. } => Duration::from_secs(10),
             Self::Await { millis, .. } | Self::Pause { millis } => {
                 Duration::from_millis(*millis) + Duration::from_secs(5)
             }
-            Self::LoadModule { .. } | Self::UnloadModule { .. } => Duration::from_secs(30),
+            // A module offers itself every device that it knows.
+            Self::LoadModule { .. } => Duration::from_secs(180),
+            Self::UnloadModule { .. } => Duration::from_secs(30),
             Self::MakeFolder { .. } | Self::RemoveFolder { .. } | Self::SetMemlock { .. } => Duration::from_secs(5),
             Self::Sync => Duration::from_secs(120),
             // systemd itself kills what has not ended after 90 s (DefaultTimeoutStopSec) and gives up what has not started by then.
@@ -269,6 +283,23 @@ mod tests {
             // A single dot is dropped by Path's components, and does no harm.
             assert_eq!(HostFile::new(bad).is_ok(), bad == "sys/./x", "{bad}");
         }
+    }
+
+    /// PreStartContainer's 30 s are kubelet's patience, not a driver's.
+    #[test]
+    fn a_driver_is_given_its_time() {
+        let write = |path: &str| Action::write(HostFile::new(path).unwrap(), "x");
+        for slow in
+            [write("sys/bus/pci/drivers_probe"), write("sys/bus/pci/drivers/igb/bind"), write("sys/a/sriov_numvfs")]
+        {
+            assert!(slow.deadline().as_secs() >= 120 && slow.is_one_call(), "{slow}");
+        }
+        let module = Action::LoadModule { module: "igb".to_owned(), parameters: Vec::new(), from: None };
+        assert!(module.deadline().as_secs() >= 120 && module.is_one_call());
+        for quick in ["sys/bus/pci/devices/0000:01:00.0/driver/unbind", "sys/a/driver_override"] {
+            assert_eq!(write(quick).deadline().as_secs(), 10, "{quick}");
+        }
+        assert!(!Action::StopUnit { unit: "a.service".to_owned() }.is_one_call());
     }
 
     #[test]

@@ -87,14 +87,24 @@ impl Hands for ModelHands {
     type Hand = ModelHand;
 
     fn hire(&self) -> Result<ModelHand, Trouble> {
-        Ok(ModelHand(self.clone()))
+        Ok(ModelHand(self.clone(), false))
     }
 }
 
-pub(crate) struct ModelHand(ModelHands);
+/// A hand, and whether it is dead.
+pub(crate) struct ModelHand(ModelHands, bool);
+
+impl ModelHand {
+    fn gone(&self, what: &str) -> HandError {
+        HandError::Gone { what: what.to_owned(), why: "it closed its pipe".to_owned() }
+    }
+}
 
 impl Hand for ModelHand {
     fn observe(&mut self, step: &Step) -> Result<StepState, HandError> {
+        if self.1 {
+            return Err(self.gone(&step.describe()));
+        }
         if let Some(device) = step.effect().device
             && self.0.model.hangs_at(&device.to_string())
             && self.0.hanging.lock().unwrap().is_some()
@@ -106,10 +116,14 @@ impl Hand for ModelHand {
 
     fn act(&mut self, action: &Action) -> Result<(), HandError> {
         self.0.place();
-        if let Action::Write { file, .. } = action
-            && self.0.model.hangs(file)
-        {
-            return Err(self.0.hang(action.to_string()));
+        if let Action::Write { file, .. } = action {
+            self.1 |= self.0.model.kills(file);
+            if self.0.model.hangs(file) {
+                return Err(self.0.hang(action.to_string()));
+            }
+        }
+        if self.1 {
+            return Err(self.gone(&action.to_string()));
         }
         // Nobody sleeps here: what the model does is done at once.
         let quick = match action {
@@ -120,6 +134,11 @@ impl Hand for ModelHand {
         let mut effects = self.0.model.clone();
         let done = perform(&quick, &self.0.model.root(), &mut effects);
         self.0.place();
+        if let Action::Write { file, .. } = action
+            && self.0.model.is_late(file)
+        {
+            return Err(self.0.hang(action.to_string()));
+        }
         Ok(done?)
     }
 

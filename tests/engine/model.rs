@@ -22,6 +22,10 @@ pub(crate) enum Fault {
     Errno(i32, u32),
     /// The write never returns.
     Hang,
+    /// The write takes effect, but has not returned in time.
+    Late,
+    /// Whoever writes is killed first (an OOM killer), and so is the next one; so many times.
+    Kill(u32),
     /// The write returns success, and nothing has happened.
     Pretend,
 }
@@ -107,6 +111,22 @@ impl Model {
     /// The hang, if there is one, at this file.
     pub(crate) fn hangs(&self, file: &HostFile) -> bool {
         self.0.faults.lock().unwrap().get(&path_of(file)) == Some(&Fault::Hang)
+    }
+
+    /// Whether a write takes effect and does not return.
+    pub(crate) fn is_late(&self, file: &HostFile) -> bool {
+        self.0.faults.lock().unwrap().get(&path_of(file)) == Some(&Fault::Late)
+    }
+
+    /// Whether whoever writes is killed.
+    pub(crate) fn kills(&self, file: &HostFile) -> bool {
+        match self.0.faults.lock().unwrap().get_mut(&path_of(file)) {
+            Some(Fault::Kill(times)) if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether any of a function's files hangs, and with it everybody who wants the function's lock.

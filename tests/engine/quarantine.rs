@@ -102,3 +102,27 @@ fn who_outlives_a_killed_engine_is_waited_for() {
     assert_eq!(model.picture(), before);
     assert!(engine.ledger().is_empty());
 }
+
+/// Whoever carries a plan out is killed in the middle of it: another one puts back what was done, and goes on with the rest.
+#[test]
+fn one_that_is_killed_is_replaced() {
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let engine = crate::engine(&model, state.path());
+    let unbind = format!("sys/bus/pci/devices/{GPU}/driver/unbind");
+    model.fault(&unbind, Fault::Kill(1));
+    let error = engine.apply(&gpu("vm"), &mut quiet).unwrap_err();
+    assert!(error.to_string().contains("is gone: it closed its pipe"), "{error}");
+    assert!(matches!(&error, EngineError::Failed { left, .. } if left.is_empty()), "{error}");
+    assert_eq!(model.picture(), before);
+    assert!(engine.ledger().quarantines.is_empty(), "nobody hangs");
+
+    engine.undo(&owner("vm"), &mut quiet).unwrap();
+    engine.apply(&gpu("vm"), &mut quiet).unwrap();
+    model.fault(&unbind, Fault::Kill(1));
+    let error = engine.undo(&owner("vm"), &mut quiet).unwrap_err();
+    assert!(matches!(&error, EngineError::NotUndone { left, .. } if left.len() == 1), "{error}");
+    assert_ne!(model.driver(AUDIO).as_deref(), Some("vfio-pci"), "the rest went on");
+    engine.undo(&owner("vm"), &mut quiet).unwrap();
+    assert_eq!(model.picture(), before);
+}

@@ -7,7 +7,7 @@ use virt_tailor::prep::engine::{Engine, How, Unguarded};
 use virt_tailor::prep::steps::{AddHugepages, MoveIrqs};
 
 use crate::hand::ModelHands;
-use crate::model::Model;
+use crate::model::{Fault, Model};
 use crate::{BOOT, GPU, NIC, bind, engine, owner, pin, quiet, request};
 
 #[test]
@@ -126,5 +126,51 @@ fn a_share_cut_short_is_not_taken_from_the_next() {
             assert!(place > 1, "nobody died");
             return;
         }
+    }
+}
+
+/// A share whose giving back took effect, but too late for whoever waited for it, is not given back twice.
+#[test]
+fn a_share_that_went_late_is_not_taken_twice() {
+    let pages = |name: &str| {
+        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 2, numa: None });
+        request(name, name, &[], vec![step])
+    };
+    let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    for next in ["the same", "another comes", "another goes"] {
+        let (model, state) = (Model::new(), crate::state());
+        let before = model.picture();
+        let count = || model.root().text(file).unwrap().unwrap();
+        let hands = model.hands();
+        let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+        engine.apply(&pages("b"), &mut quiet).unwrap();
+        engine.apply(&pages("a"), &mut quiet).unwrap();
+        assert_eq!(count(), "7");
+        model.fault(file, Fault::Late);
+        engine.undo(&owner("a"), &mut quiet).unwrap_err();
+        assert_eq!(count(), "5");
+        // As long as nobody knows how far it has come, nobody else's share is counted from there.
+        engine.undo(&owner("b"), &mut quiet).unwrap_err();
+        engine.apply(&pages("c"), &mut quiet).unwrap_err();
+        assert_eq!(count(), "5", "{next}");
+        model.mend();
+        hands.let_go();
+        match next {
+            "another comes" => {
+                engine.apply(&pages("c"), &mut quiet).unwrap();
+                assert_eq!(count(), "5", "both are given back before");
+                engine.undo(&owner("c"), &mut quiet).unwrap();
+            }
+            "another goes" => {
+                engine.undo(&owner("b"), &mut quiet).unwrap();
+                assert_eq!(count(), "3");
+            }
+            _ => (),
+        }
+        for name in ["a", "b"] {
+            engine.undo(&owner(name), &mut quiet).unwrap();
+        }
+        assert_eq!(model.picture(), before, "{next}");
+        assert!(engine.ledger().is_empty(), "{next}");
     }
 }

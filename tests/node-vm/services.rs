@@ -40,10 +40,11 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     assert_eq!(engine.undo("vm-2").notes, Vec::<String>::new());
     assert_ne!(state("virt-tailor-return-toy.service.timer"), "active");
 
-    // What did not run is not started; what lies in /etc is stopped and cannot be masked.
+    // What did not run is kept from running; what lies in /etc is stopped and cannot be masked.
     engine.apply("vm-3", json!([{ "step": "stopService", "unit": "idle.service" }])).unwrap();
     let applied = engine.apply("vm-4", json!([{ "step": "stopService", "unit": "admin" }])).unwrap();
     assert!(applied.notes[0].contains("its file lies in /etc"), "{:?}", applied.notes);
+    vm.run("! systemctl start idle").ok();
     // Nor does anybody at its socket start it.
     vm.run("! busybox nc local:/run/admin.sock </dev/null").ok();
     assert_eq!((state("admin"), state("admin.socket")), ("inactive".to_owned(), "inactive".to_owned()));
@@ -64,13 +65,30 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     engine.undo("vm-6");
     assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
 
+    // What a socket starts comes back behind its socket, and is left so by an undo after that.
+    let soon = json!({ "step": "stopService", "unit": "admin", "maxHold": 10 });
+    engine.apply("vm-7", json!([soon])).unwrap();
+    assert_eq!((state("admin"), state("admin.socket")), ("inactive".to_owned(), "inactive".to_owned()));
+    vm.run("until systemctl is-active -q admin && systemctl is-active -q admin.socket; do sleep 0.2; done").ok();
+    let pid = vm.run("systemctl show -p MainPID admin").ok();
+    engine.undo("vm-7");
+    assert_eq!(vm.run("systemctl show -p MainPID admin").ok(), pid);
+    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+
+    // One that is gone for good meanwhile holds up nothing.
+    engine.apply("vm-8", json!([{ "step": "stopService", "unit": "onlooker" }])).unwrap();
+    vm.run("mv /usr/lib/systemd/system/onlooker.service /run; systemctl daemon-reload").ok();
+    let notes = engine.undo("vm-8").notes;
+    assert!(notes[0].contains("onlooker.service did not start again"), "{notes:?}");
+    vm.run("mv /run/onlooker.service /usr/lib/systemd/system/; systemctl daemon-reload; systemctl start onlooker").ok();
+
     // The same when we are killed in the middle of it: right after the stop, and after the mask.
     vm.run("mkfifo /run/orders").ok();
     for orders in [&["stopUnit"][..], &["stopUnit", "maskUnit"]] {
         let hand = vm.spawn("exec 3<>/run/orders; exec virt-tailor node hand <&3");
         let order = |order: Value| vm.run(&format!("echo '{order}' >/run/orders")).ok();
-        let along = ["onlooker.service"];
-        order(json!({ "act": { "do": "returnAfter", "unit": "toy.service", "seconds": 12, "along": along } }));
+        let start = ["toy.service", "onlooker.service"];
+        order(json!({ "act": { "do": "returnAfter", "unit": "toy.service", "seconds": 12, "start": start } }));
         for name in orders {
             order(json!({ "act": { "do": name, "unit": "toy.service" } }));
         }

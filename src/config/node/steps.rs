@@ -205,7 +205,7 @@ pub struct IsolateCpus {
     /// `away`: interrupts that can be moved are kept off them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub irqs: Option<AwayOnly>,
-    /// `away`: unbound workqueues are kept off them.
+    /// `away`: unbound workqueues are kept off them, also by kernels that do not do so for an isolated partition themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workqueues: Option<AwayOnly>,
 }

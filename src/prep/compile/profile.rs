@@ -93,7 +93,8 @@ impl Compiler<'_> {
                         "the control group of the VM's container is not found: CPUs cannot be kept for it".to_owned()
                     );
                 };
-                let mut steps = vec![Step::IsolateCpus(IsolateCpus { cpus: cpus.clone(), cgroup: Some(cgroup) })];
+                let (cgroup, workqueues) = (Some(cgroup), isolate.workqueues.is_some());
+                let mut steps = vec![Step::IsolateCpus(IsolateCpus { cpus: cpus.clone(), cgroup, workqueues })];
                 if isolate.irqs.is_some() {
                     steps.push(Step::MoveIrqs(MoveIrqs { away_from: cpus }));
                 }
@@ -141,6 +142,10 @@ spec:
     steps:
     - cpus: {isolate: auto, irqs: away}
     - memlock: 8Gi
+  - name: silent
+    namespaces: [vms]
+    steps:
+    - cpus: {isolate: auto, workqueues: away}
   - name: roomy
     namespaces: [vms]
     steps:
@@ -172,6 +177,18 @@ spec:
             ]
         );
         assert_eq!(plan.memlock, Some(Memlock::Unlimited));
+    }
+
+    #[test]
+    fn kernel_work_is_moved_if_that_is_asked_for() {
+        let pod = PodPlace { cgroup: Some("kubepods/pod1/c".to_owned()), cpus: Some("2-3".parse().unwrap()) };
+        for (name, moved) in [("quiet", false), ("silent", true)] {
+            let request = plan(&[name], "vms", &pod).unwrap().request;
+            assert!(
+                matches!(&request.steps[0], Step::IsolateCpus(isolate) if isolate.workqueues == moved),
+                "{name}: {request:?}"
+            );
+        }
     }
 
     #[test]

@@ -117,8 +117,8 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         let added = |step: &Step| Some(step.effect()).filter(|effect| effect.sharing == Sharing::Additive);
         let keys: BTreeSet<String> = request.steps.iter().filter_map(added).map(|effect| effect.key).collect();
         let is_theirs = |record: &Record| {
-            let half = record.unfinished || matches!(record.phase, RecordPhase::Intended | RecordPhase::Undoing);
-            half && !record.owners.contains(&request.owner)
+            is_half(record)
+                && !record.owners.contains(&request.owner)
                 && added(&record.step).is_some_and(|effect| keys.contains(&effect.key))
         };
         let theirs: Vec<(RecordId, Record)> = {
@@ -154,10 +154,16 @@ impl<H: Hands, G: Guard> Engine<H, G> {
             let why = format!("process {} still hangs: {}", quarantine.process, quarantine.what);
             return Err(TakeBack::Hand(crate::prep::Trouble::new(why).into()));
         }
+        if !is_half(record) && self.is_unclear(id, step) {
+            let why = "how far another owner's share has come is not clear yet: that one is settled first";
+            return Err(TakeBack::Hand(crate::prep::Trouble::new(why).into()));
+        }
+        let additive = step.effect().sharing == Sharing::Additive;
         let now = hand.observe(step)?;
         let goal = match (&record.phase, &record.goal) {
             // Cut short in its undo: computed anew, a share would be taken back twice.
             (RecordPhase::Undoing, Some(goal)) => goal.clone(),
+            (RecordPhase::Stuck { .. }, Some(goal)) if additive => goal.clone(),
             // Others' lie upon it: what they will have found is what is left.
             _ if let Some(goal) = self.goal_beneath(id, step, &now) => goal,
             (phase, _) if record.unfinished || *phase == RecordPhase::Intended => {
@@ -176,7 +182,21 @@ impl<H: Hands, G: Guard> Engine<H, G> {
     }
 }
 
+/// Whether a record was cut short, or could not be undone: how far it has come is for the node to show.
+fn is_half(record: &Record) -> bool {
+    record.unfinished || !matches!(record.phase, RecordPhase::Done)
+}
+
 impl<H: Hands, G: Guard> Engine<H, G> {
+    /// Whether another share in the same is half made or half taken back.
+    fn is_unclear(&self, id: RecordId, step: &Step) -> bool {
+        let effect = step.effect();
+        let journal = self.journal();
+        let mut others = journal.ledger().records.iter().filter(|(other, _)| **other != id);
+        effect.sharing == Sharing::Additive
+            && others.any(|(_, other)| is_half(other) && other.step.effect().key == effect.key)
+    }
+
     /// What is to be once a record is gone upon which others lie; `None` if none do.
     fn goal_beneath(&self, id: RecordId, step: &Step, now: &StepState) -> Option<StepState> {
         let journal = self.journal();

@@ -103,7 +103,16 @@ impl Hands for Workshop {
             return Err(Trouble::new(format!("/proc shows no process {}: is it the host's /proc?", child.id())));
         };
         let given_up = Arc::clone(&self.given_up);
-        Ok(ProcessHand { id, child: Some(child), given_up, orders, answers, unread: Vec::new(), stuck: false })
+        Ok(ProcessHand {
+            id,
+            child: Some(child),
+            given_up,
+            orders,
+            answers,
+            unread: Vec::new(),
+            stuck: false,
+            in_kernel: false,
+        })
     }
 }
 
@@ -117,6 +126,8 @@ pub struct ProcessHand {
     answers: ChildStdout,
     unread: Vec<u8>,
     stuck: bool,
+    /// Whether what it is stuck in is a call of the kernel that may still come to a good end.
+    in_kernel: bool,
 }
 
 impl ProcessHand {
@@ -179,7 +190,9 @@ impl Hand for ProcessHand {
 
     fn act(&mut self, action: &Action) -> Result<(), HandError> {
         let what = action.to_string();
-        match self.ask(&Order::Act(action.clone()), &what, action.deadline())? {
+        let answer = self.ask(&Order::Act(action.clone()), &what, action.deadline());
+        self.in_kernel = matches!(answer, Err(HandError::Stuck { .. })) && action.is_one_call();
+        match answer? {
             Answer::Done => Ok(()),
             Answer::Refused(trouble) => Err(trouble.into()),
             Answer::State(_) => Err(HandError::Gone { what, why: "it answered something else".to_owned() }),
@@ -194,8 +207,11 @@ impl Hand for ProcessHand {
 impl Drop for ProcessHand {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // Its orders end with its pipe; a kill makes sure that one who hangs does nothing more when it wakes up.
-        let _ = child.kill();
+        // Its orders end with its pipe; a kill makes sure that one who hangs does nothing more when it wakes up. In the kernel it does one
+        // thing only, and a signal would make a driver's probe that was just slow fail (kthread_create() returns EINTR).
+        if !self.in_kernel {
+            let _ = child.kill();
+        }
         let end = Instant::now() + REAP_WITHIN;
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));

@@ -44,7 +44,7 @@ pub(super) fn carry_out(root: &Root, action: &Action) -> Result<(), Trouble> {
         Action::StopUnit { unit } => units::stop(root, unit),
         Action::MaskUnit { unit } => units::mask(root, unit),
         Action::UnmaskUnit { unit } => units::unmask(root, unit),
-        Action::ReturnAfter { unit, seconds, along } => units::return_after(root, unit, along, *seconds),
+        Action::ReturnAfter { unit, seconds, start } => units::return_after(root, unit, start, *seconds),
         Action::CancelReturn { unit } => units::cancel_return(root, unit),
         Action::Write { .. }
         | Action::Await { .. }

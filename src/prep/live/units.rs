@@ -157,7 +157,7 @@ pub(crate) fn timer(name: &str) -> String {
 /// A value of a transient unit's property.
 type Property<'a> = (&'a str, Variant<'a>);
 
-pub(super) fn return_after(root: &Root, name: &str, along: &[String], seconds: u64) -> Result<(), Trouble> {
+pub(super) fn return_after(root: &Root, name: &str, start: &[String], seconds: u64) -> Result<(), Trouble> {
     let mut units = Units::open(root)?;
     let timer = timer(name);
     let service = format!("{}.service", timer.trim_end_matches(".timer"));
@@ -172,8 +172,11 @@ pub(super) fn return_after(root: &Root, name: &str, along: &[String], seconds: u
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         (format!("/{systemctl}"), words, true)
     };
-    let start: Vec<&str> = ["systemctl", "start", name].into_iter().chain(along.iter().map(String::as_str)).collect();
-    let exec = vec![run(&["systemctl", "unmask", "--runtime", name]), run(&start)];
+    let mut exec = vec![run(&["systemctl", "unmask", "--runtime", name])];
+    if !start.is_empty() {
+        let start: Vec<&str> = ["systemctl", "start"].into_iter().chain(start.iter().map(String::as_str)).collect();
+        exec.push(run(&start));
+    }
     let micros = seconds.saturating_mul(1_000_000);
     let what = format!("Starts {name} again, should virt-tailor not do so");
     // One that failed would stay, and be in the way of the next (systemd.unit(5), since systemd 236).

@@ -6,7 +6,7 @@
 //!   (Linux 6.7 and later, told by the file being there);
 //! - without one, a control group of our own at the top, whose CPUs are then nobody's until somebody moves a process into it.
 //!
-//! Kernels that do not keep unbound kernel work off such CPUs themselves have the workqueues' mask set.
+//! Kernels that do not keep unbound kernel work off such CPUs themselves have the workqueues' mask set, if that is asked for.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,13 @@ pub struct IsolateCpus {
     pub cpus: CpuSet,
     /// For whom, below `/sys/fs/cgroup`; `None` is a new one at the top.
     pub cgroup: Option<String>,
+    /// Whether unbound kernel work is kept off them where the kernel does not do so itself.
+    #[serde(default = "yes")]
+    pub workqueues: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What belongs to a partition.
@@ -44,7 +51,7 @@ pub struct CpusState {
     pub exclusive: Vec<Option<CpuSet>>,
     /// `cpuset.cpus.partition`: `member`, `isolated`, `isolated invalid (why)`.
     pub partition: Option<String>,
-    /// CPUs for unbound kernel work; `None`: the kernel sees to it.
+    /// CPUs for unbound kernel work; `None`: the kernel sees to it, or nobody asked.
     pub work: Option<CpuSet>,
     /// Whether there are other control groups of ours at the top.
     pub others: bool,
@@ -82,7 +89,7 @@ impl Kind for IsolateCpus {
             cpus: if own { set(format!("{folder}/cpuset.cpus"))? } else { None },
             exclusive: exclusive.collect::<Result<_, _>>()?,
             partition: root.text(format!("{folder}/cpuset.cpus.partition"))?,
-            work: match kernel_sees_to_it {
+            work: match kernel_sees_to_it || !self.workqueues {
                 true => None,
                 false => root.value(format!("{WORK}/cpumask"), "a mask of CPUs", CpuSet::from_mask)?,
             },

@@ -7,6 +7,7 @@
 
 mod planned;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ const KINDS: [&str; 11] = [
 ];
 /// What may start another unit and can be stopped for it (systemd.unit(5), `TriggeredBy`).
 const TRIGGERS: [&str; 3] = [".socket", ".path", ".timer"];
-/// Units that need one another in long chains are rare.
+/// Units that need one another in long chains are rare; each is asked for.
 const MOST: usize = 64;
 
 /// Have this unit stopped.
@@ -74,12 +75,17 @@ pub struct ServiceState {
 
 impl ServiceState {
     fn runs(&self) -> bool {
-        matches!(&*self.active, "active" | "activating" | "reloading" | "refreshing")
+        runs(&self.active)
     }
 
     fn masked(&self) -> bool {
         self.load == "masked" || self.file.starts_with("masked")
     }
+}
+
+/// Of a unit's `ActiveState`.
+fn runs(active: &str) -> bool {
+    matches!(active, "active" | "activating" | "reloading" | "refreshing")
 }
 
 impl StopService {
@@ -92,21 +98,27 @@ impl StopService {
     }
 }
 
-/// All that run and will stop when a unit stops, by name.
+/// All that run and will stop when a unit stops, by name (systemd.unit(5): what systemd adds to the other side of `Requires`, `Requisite`,
+/// `BindsTo` and `PartOf`; `PropagatesStopTo` since systemd 249).
 fn dependants(units: &mut Units, name: &str, unit: &Unit) -> Result<Vec<String>, Trouble> {
-    let above = |unit: &Unit| ["RequiredBy", "BoundBy", "ConsistsOf"].map(|kind| unit.texts(kind)).concat();
-    let (mut found, mut next) = (Vec::new(), above(unit));
+    let above = |unit: &Unit| {
+        ["RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo"].map(|kind| unit.texts(kind)).concat()
+    };
+    let (mut found, mut next) = (BTreeSet::new(), above(unit));
     while let Some(other) = next.pop() {
-        if found.len() < MOST && !found.contains(&other) && other != name {
-            let there = units.unit(&other)?;
-            if there.text("ActiveState") == "active" {
-                next.extend(above(&there));
-                found.push(other);
+        if other == name || found.contains(&other) {
+            continue;
+        }
+        let there = units.unit(&other)?;
+        if runs(&there.text("ActiveState")) {
+            if found.len() == MOST {
+                return Err(Trouble::new(format!("more than {MOST} units stop with {name}: it is not held")));
             }
+            next.extend(above(&there));
+            found.insert(other);
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
 /// All that run and may start a unit, by name.
@@ -116,7 +128,7 @@ fn triggers(units: &mut Units, unit: &Unit) -> Result<Vec<String>, Trouble> {
     found.sort();
     let mut running = Vec::new();
     for other in found {
-        if units.unit(&other)?.text("ActiveState") == "active" {
+        if runs(&units.unit(&other)?.text("ActiveState")) {
             running.push(other);
         }
     }
@@ -174,19 +186,31 @@ impl Kind for StopService {
         if now.load == "not-found" && !now.runs() {
             return Err(Trouble::new(format!("there is no unit {} on this node{}", self.full_name(), now.close)));
         }
-        if !now.runs() {
+        if !now.runs() && now.masked() && now.triggers.is_empty() {
             return Ok(now.clone());
         }
-        Ok(ServiceState {
+        let held = ServiceState {
             load: "masked".to_owned(),
-            active: "inactive".to_owned(),
-            sub: "dead".to_owned(),
-            file: "masked-runtime".to_owned(),
+            file: if now.masked() { now.file.clone() } else { "masked-runtime".to_owned() },
             dependants: Vec::new(),
             triggers: Vec::new(),
             returning: self.max_hold.is_some() || now.returning,
             ..now.clone()
-        })
+        };
+        // One that rests is kept from being started while a VM runs.
+        if !now.runs() {
+            return Ok(held);
+        }
+        Ok(ServiceState { active: "inactive".to_owned(), sub: "dead".to_owned(), ..held })
+    }
+
+    fn undone(&self, original: &ServiceState, _wanted: &ServiceState, now: &ServiceState) -> ServiceState {
+        if !original.runs() && now.runs() {
+            // Somebody has started it since, and uses it.
+            let (active, sub, dependants) = (now.active.clone(), now.sub.clone(), now.dependants.clone());
+            return ServiceState { active, sub, dependants, ..original.clone() };
+        }
+        original.clone()
     }
 
     fn moves(&self, from: &ServiceState, to: &ServiceState, attempt: u32) -> Vec<Action> {
@@ -194,69 +218,74 @@ impl Kind for StopService {
             return Vec::new();
         }
         let unit = || from.name.clone();
+        let (start, stop) = (
+            |unit: &String| Action::StartUnit { unit: unit.clone() },
+            |unit: &String| Action::StopUnit { unit: unit.clone() },
+        );
         let mut moves = Vec::new();
-        if to.runs() {
-            if from.masked() && !to.masked() && attempt == 0 {
-                moves.push(Action::UnmaskUnit { unit: unit() });
-            }
-            // A socket refuses to start once its service runs.
-            let start = |other: &String| Action::StartUnit { unit: other.clone() };
-            moves.extend(without(&to.triggers, &from.triggers).map(start));
-            if !from.runs() {
-                moves.push(Action::StartUnit { unit: unit() });
-            }
-            moves.extend(without(&to.dependants, &from.dependants).map(start));
-            if from.returning && !to.returning {
-                moves.push(Action::CancelReturn { unit: unit() });
-            }
-            return moves;
+        if from.masked() && !to.masked() && attempt == 0 {
+            moves.push(Action::UnmaskUnit { unit: unit() });
         }
         if let Some(seconds) = self.max_hold.filter(|_| to.returning && !from.returning) {
-            let along = [from.triggers.clone(), from.dependants.clone()].concat();
-            moves.push(Action::ReturnAfter { unit: unit(), seconds, along });
+            let own = from.runs().then(unit);
+            let start = from.triggers.iter().cloned().chain(own).chain(from.dependants.iter().cloned()).collect();
+            moves.push(Action::ReturnAfter { unit: unit(), seconds, start });
         }
-        moves.extend(without(&from.triggers, &to.triggers).map(|other| Action::StopUnit { unit: other.clone() }));
-        if from.runs() {
-            moves.push(Action::StopUnit { unit: unit() });
+        moves.extend(without(&from.triggers, &to.triggers).map(stop));
+        // A socket refuses to start while its service runs.
+        let shut_out = attempt == 0
+            && from.runs()
+            && without(&to.triggers, &from.triggers).any(|other| other.ends_with(".socket"));
+        if from.runs() && (!to.runs() || shut_out) {
+            moves.push(stop(&unit()));
         }
         if to.masked() && !from.masked() && attempt == 0 {
             moves.push(Action::MaskUnit { unit: unit() });
+        }
+        moves.extend(without(&to.triggers, &from.triggers).map(start));
+        if to.runs() && (!from.runs() || shut_out) {
+            moves.push(start(&unit()));
+        }
+        let run: &[String] = if shut_out { &[] } else { &from.dependants };
+        moves.extend(without(&to.dependants, run).map(start));
+        if from.returning && !to.returning {
+            moves.push(Action::CancelReturn { unit: unit() });
         }
         moves
     }
 
     fn reached(&self, goal: &ServiceState, now: &ServiceState) -> Reached {
         let name = &now.name;
-        let missing = without(&goal.dependants, &now.dependants).next();
-        if goal.runs() != now.runs() {
-            let word = if now.runs() { "runs" } else { "does not run" };
-            return Reached::No(format!("{name} {word}: it is {} ({})", now.active, now.sub));
+        if !goal.runs() && now.runs() {
+            return Reached::No(format!("{name} runs: it is {} ({})", now.active, now.sub));
         }
-        if goal.runs() && now.masked() && !goal.masked() {
+        if now.masked() && !goal.masked() {
             return Reached::No(format!("{name} is still masked"));
         }
-        if goal.runs()
-            && let Some(other) = without(&goal.triggers, &now.triggers).next()
-        {
-            return Reached::No(format!("{other}, which starts {name}, does not run"));
+        if goal.returning != now.returning {
+            let word = if now.returning { "still a" } else { "no" };
+            return Reached::No(format!("there is {word} timer that starts {name} again"));
         }
         if !goal.runs()
             && let Some(other) = without(&now.triggers, &goal.triggers).next()
         {
             return Reached::No(format!("{other}, which starts {name}, still runs"));
         }
-        if goal.returning != now.returning {
-            let word = if now.returning { "still a" } else { "no" };
-            return Reached::No(format!("there is {word} timer that starts {name} again"));
+        // What has been asked to start and does not is systemd's to tell of, and its admin's to mend: no device waits for it.
+        let left = [without(&goal.triggers, &now.triggers), without(&goal.dependants, &now.dependants)];
+        let own = Some(name).filter(|_| goal.runs() && !now.runs());
+        let left: Vec<&str> = own.into_iter().chain(left.into_iter().flatten()).map(String::as_str).collect();
+        if !left.is_empty() {
+            let left = left.join(" ");
+            return Reached::Enough(format!("{left} did not start again: systemctl status {left} tells why"));
         }
-        match missing {
-            Some(other) => Reached::No(format!("{other}, which stopped with {name}, does not run")),
-            // A unit of the admin's own, in /etc, is stronger than a mask in /run.
-            None if goal.masked() && !now.masked() => Reached::Enough(format!(
+        // A unit of the admin's own, in /etc, is stronger than a mask in /run.
+        if goal.masked() && !now.masked() {
+            return Reached::Enough(format!(
                 "{name} is stopped and cannot be masked: its file lies in /etc, so others may start it"
-            )),
-            None => Reached::Yes,
+            ));
         }
+        Reached::Yes
     }
 }
 

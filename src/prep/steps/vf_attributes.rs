@@ -31,8 +31,11 @@ pub struct VfState {
     pub interface: Option<String>,
     /// Whether that is up.
     pub up: bool,
-    /// The VF's attributes; `None`: there is no such VF.
+    /// The VF's attributes; `None`: there is no such VF, or nobody to ask for it.
     pub attributes: Option<VfAttributes>,
+    /// Whether there is such a VF, whoever has the PF's interface.
+    #[serde(default)]
+    pub there: bool,
 }
 
 impl Kind for SetVf {
@@ -52,7 +55,8 @@ impl Kind for SetVf {
     }
 
     fn observe(&self, root: &Root) -> Result<VfState, Trouble> {
-        let nothing = |interface| Ok(VfState { interface, up: false, attributes: None });
+        let there = root.has(format!("sys/bus/pci/devices/{}/virtfn{}", self.pf, self.index));
+        let nothing = |interface| Ok(VfState { interface, up: false, attributes: None, there });
         let Some((name, interface)) = vf::interface_of(root, self.pf)? else {
             return nothing(None);
         };
@@ -64,7 +68,7 @@ impl Kind for SetVf {
                 return Err(Trouble::io(format_args!("cannot ask {name} ({}) for its VFs", self.pf), &error));
             }
         };
-        Ok(VfState { interface: Some(name), up: report.up, attributes: report.attributes })
+        Ok(VfState { interface: Some(name), up: report.up, attributes: report.attributes, there })
     }
 
     fn wanted(&self, now: &VfState) -> Result<VfState, Trouble> {
@@ -103,12 +107,15 @@ impl Kind for SetVf {
     }
 
     fn undone(&self, original: &VfState, _wanted: &VfState, now: &VfState) -> VfState {
-        // A VF that is gone took everything along.
-        let attributes = now.attributes.as_ref().and(original.attributes.clone());
+        // A VF that is gone took everything along. One that only cannot be asked for, for its PF's interface is in some pod now, did not.
+        let attributes = original.attributes.clone().filter(|_| now.there || now.attributes.is_some());
         VfState { attributes, ..now.clone() }
     }
 
     fn reached(&self, goal: &VfState, now: &VfState) -> Reached {
+        if goal.attributes.is_some() && now.attributes.is_none() && now.interface.is_none() {
+            return Reached::No(vf::no_interface(self.pf));
+        }
         if goal.attributes.is_some() && now.attributes.is_none() {
             return Reached::No(format!("{} has no VF {}", self.pf, self.index));
         }
@@ -182,7 +189,7 @@ mod tests {
             trust: Some(false),
             link_state: Some(LinkState::Auto),
         };
-        VfState { interface: Some("eth0".to_owned()), up: true, attributes: Some(attributes) }
+        VfState { interface: Some("eth0".to_owned()), up: true, attributes: Some(attributes), there: true }
     }
 
     fn told(actions: &[Action]) -> Vec<String> {
@@ -260,9 +267,18 @@ mod tests {
 
     #[test]
     fn a_vf_that_is_gone_needs_no_undo() {
-        let now = VfState { attributes: None, ..state() };
+        let now = VfState { attributes: None, there: false, ..state() };
         let goal = step().undone(&state(), &state(), &now);
         assert_eq!(step().reached(&goal, &now), Reached::Yes);
+    }
+
+    #[test]
+    fn a_vf_whose_pf_is_in_a_pod_still_needs_it() {
+        let now = VfState { interface: None, up: false, attributes: None, there: true };
+        let goal = step().undone(&state(), &state(), &now);
+        assert_eq!(step().moves(&now, &goal, 0), []);
+        let Reached::No(why) = step().reached(&goal, &now) else { unreachable!() };
+        assert!(why.contains("no network interface"), "{why}");
     }
 
     #[test]
@@ -273,7 +289,7 @@ mod tests {
             state(),
             VfState { up: false, ..state() },
             VfState { attributes: None, ..state() },
-            VfState { interface: None, up: false, attributes: None },
+            VfState { interface: None, up: false, attributes: None, there: false },
         ] {
             assert_eq!(step.wanted(&there).unwrap(), there);
             assert_eq!(step.moves(&there, &there, 0), []);

@@ -379,6 +379,7 @@ fn cpus(node: &Node) -> Read<Cpus> {
 fn not_for(kind: Kind, key: &str) -> Option<&'static str> {
     match (kind, key) {
         (Kind::Sriov, "consoles" | "framebuffer") => Some("virtual functions have no console: leave the step out"),
+        (Kind::Sriov, "reset") => Some("virtual functions have a reset of their own (FLR): leave the step out"),
         (Kind::Mdev | Kind::Vgpu, "consoles" | "framebuffer" | "power" | "reset") => {
             Some("the device stays with its driver on the host: leave the step out")
         }

@@ -5,11 +5,11 @@ fn set(cpus: &str) -> CpuSet {
 }
 
 fn own() -> IsolateCpus {
-    IsolateCpus { cpus: set("2-3"), cgroup: None }
+    IsolateCpus { cpus: set("2-3"), cgroup: None, workqueues: true }
 }
 
 fn given() -> IsolateCpus {
-    IsolateCpus { cpus: set("2-3"), cgroup: Some("kubepods.slice/pod1".to_owned()) }
+    IsolateCpus { cpus: set("2-3"), cgroup: Some("kubepods.slice/pod1".to_owned()), workqueues: true }
 }
 
 fn told(actions: &[Action]) -> Vec<String> {
@@ -124,4 +124,17 @@ fn a_controller_that_others_use_stays_on() {
     let goal = own().undone(&original, &wanted, &alone);
     assert!(!goal.enabled);
     assert!(matches!(own().reached(&goal, &CpusState { enabled: true, ..goal.clone() }), Reached::Enough(_)));
+}
+
+#[test]
+fn kernel_work_stays_where_nobody_asked() {
+    let (_tree, root) = tree(&[
+        ("sys/fs/cgroup/cgroup.controllers", "cpuset\n"),
+        ("sys/fs/cgroup/cgroup.subtree_control", "cpuset\n"),
+        ("sys/devices/virtual/workqueue/cpumask", "f\n"),
+    ]);
+    let step = IsolateCpus { workqueues: false, ..own() };
+    let original = step.observe(&root).unwrap();
+    let moves = told(&step.moves(&original, &step.wanted(&original).unwrap(), 0));
+    assert!(!moves.is_empty() && !moves.iter().any(|action| action.contains("workqueue")), "{moves:?}");
 }

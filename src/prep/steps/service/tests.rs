@@ -43,13 +43,32 @@ fn it_is_stopped_by_its_own_name_and_comes_back() {
 }
 
 #[test]
-fn what_does_not_run_is_left_alone() {
-    for original in
-        [state("inactive", "enabled", false), state("failed", "enabled", false), state("inactive", "masked", false)]
-    {
-        assert_eq!(step().wanted(&original).unwrap(), original);
-        assert_eq!(step().reached(&original, &original), Reached::Yes);
+fn what_rests_is_kept_from_starting() {
+    for active in ["inactive", "failed"] {
+        let original = ServiceState { triggers: vec!["gdm.socket".to_owned()], ..state(active, "enabled", false) };
+        let wanted = step().wanted(&original).unwrap();
+        let by_time = "have gdm.service started again in 600 s, come what may";
+        let moves = step().moves(&original, &wanted, 0);
+        assert_eq!(told(&moves), [by_time, "stop gdm.socket", "mask gdm.service until the next boot"]);
+        assert!(
+            matches!(&moves[0], Action::ReturnAfter { start, .. } if *start == ["gdm.socket"]),
+            "it did not run: {moves:?}"
+        );
+        assert_eq!(
+            told(&step().moves(&wanted, &step().undone(&original, &wanted, &wanted), 0)),
+            ["unmask gdm.service", "start gdm.socket", "no longer have gdm.service started by time"]
+        );
+        // Whoever could start it nevertheless keeps it.
+        let started = state("active", "enabled", true);
+        let goal = step().undone(&original, &wanted, &started);
+        assert_eq!(
+            told(&step().moves(&started, &goal, 1)),
+            ["start gdm.socket", "no longer have gdm.service started by time"]
+        );
     }
+    // There is nothing to hold.
+    let masked = state("inactive", "masked", false);
+    assert_eq!(step().wanted(&masked).unwrap(), masked);
     let missing = ServiceState {
         load: "not-found".to_owned(),
         close: ", did you mean \"gdm.service\"?".to_owned(),
@@ -62,13 +81,43 @@ fn what_does_not_run_is_left_alone() {
 }
 
 #[test]
+fn no_device_waits_for_what_does_not_start_again() {
+    let original = ServiceState { dependants: vec!["remote.service".to_owned()], ..state("active", "enabled", false) };
+    let gone = ServiceState { load: "not-found".to_owned(), ..state("inactive", "", false) };
+    let why = |now: &ServiceState| match step().reached(&original, now) {
+        Reached::Enough(why) => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        why(&gone),
+        "gdm.service remote.service did not start again: systemctl status gdm.service remote.service tells why"
+    );
+    assert_eq!(why(&state("failed", "enabled", false)), why(&gone));
+    // But it is tried.
+    assert_eq!(told(&step().moves(&gone, &original, 1)), ["start gdm.service", "start remote.service"]);
+    assert!(matches!(step().reached(&original, &state("inactive", "masked-runtime", false)), Reached::No(_)));
+}
+
+#[test]
+fn a_socket_starts_before_its_service() {
+    let original = ServiceState { triggers: vec!["gdm.socket".to_owned()], ..state("active", "enabled", false) };
+    let started_by_somebody = state("active", "enabled", false);
+    assert_eq!(
+        told(&step().moves(&started_by_somebody, &original, 0)),
+        ["stop gdm.service", "start gdm.socket", "start gdm.service"]
+    );
+    // Once is enough.
+    assert_eq!(told(&step().moves(&started_by_somebody, &original, 1)), ["start gdm.socket"]);
+}
+
+#[test]
 fn what_stopped_with_it_comes_back_with_it() {
     let original = ServiceState { dependants: vec!["remote.service".to_owned()], ..state("active", "enabled", false) };
     let wanted = step().wanted(&original).unwrap();
     let back = told(&step().moves(&wanted, &original, 0));
     assert_eq!(back[1..3], ["start gdm.service", "start remote.service"]);
-    let Reached::No(why) = step().reached(&original, &state("active", "enabled", false)) else { unreachable!() };
-    assert_eq!(why, "remote.service, which stopped with gdm.service, does not run");
+    let Reached::Enough(why) = step().reached(&original, &state("active", "enabled", false)) else { unreachable!() };
+    assert_eq!(why, "remote.service did not start again: systemctl status remote.service tells why");
 }
 
 #[test]
@@ -85,7 +134,7 @@ fn what_would_start_it_is_stopped_first_and_started_first() {
     );
     assert_eq!(
         step().reached(&original, &state("active", "enabled", false)),
-        Reached::No("gdm.socket, which starts gdm.service, does not run".to_owned())
+        Reached::Enough("gdm.socket did not start again: systemctl status gdm.socket tells why".to_owned())
     );
 }
 
