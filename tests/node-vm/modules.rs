@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use serde_json::json;
+
 use crate::device::Device;
+use crate::hands::Remote;
 use crate::kernel::{Kernel, cache};
 use crate::vm::Vm;
 
@@ -120,4 +123,20 @@ fn modules_of_our_own_can_be_loaded_and_swapped() {
     assert_ne!(vm.read(&format!("{parent}/available_instances")), free);
     vm.run(&format!("echo 1 >/sys/bus/mdev/devices/{uuid}/remove")).ok();
     assert_eq!(vm.read(&format!("{parent}/available_instances")), free);
+
+    // Where the administrator has a command for a module, the node's modprobe runs it; that it may mean "never" is said.
+    vm.run(
+        "mkdir -p /etc/modprobe.d; cd /etc/modprobe.d
+         echo 'install ifb touch /run/installed && modprobe --ignore-install ifb $CMDLINE_OPTS' >ifb.conf
+         echo 'install dummy /bin/false' >dummy.conf",
+    )
+    .ok();
+    let engine = Remote::new(&vm);
+    let load = |module: &str, parameters: &[&str]| json!([{ "step": "loadModule", "module": module, "parameters": parameters }]);
+    engine.apply("vm", load("ifb", &["numifbs=3"])).unwrap();
+    vm.run("test -e /run/installed; test -e /sys/class/net/ifb2").ok();
+    engine.undo("vm");
+    vm.run("! test -e /sys/module/ifb").ok();
+    let refused = engine.apply("vm", load("dummy", &[])).unwrap_err().to_string();
+    assert!(refused.contains("module dummy: modprobe.d has an install command for it"), "{refused}");
 }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `library` | where a module's file is, and what it needs first |
 //! | `image` | what a module's file says of itself; unpacking it |
+//! | `install` | those that an administrator has a command for, by the node's modprobe |
 //! | `options` | the parameters that the node's administrator has set for a module |
 //! | `place` | links of the host's, followed as it would |
 
 mod image;
+mod install;
 mod library;
 mod options;
 mod place;
@@ -53,6 +55,9 @@ pub(crate) fn load(root: &Root, module: &str, parameters: &[String], from: Optio
     }
     if from.is_none() && libraries.iter().any(|library| library.is_built_in(&name)) {
         return Ok(());
+    }
+    if from.is_none() && options::has_install(root, &name) {
+        return install::modprobe(root, &name, parameters);
     }
     load_from(root, &name, parameters, first, &libraries, 0)
 }

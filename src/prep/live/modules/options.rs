@@ -27,6 +27,24 @@ const FOLDERS: [&str; 5] =
 
 /// The parameters for a module, in the order in which modprobe would give them. What cannot be read sets none.
 pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
+    let mut options = said_of(root, "options", module).concat();
+    let line = root.text("proc/cmdline").ok().flatten().unwrap_or_default();
+    let ours = line.split_ascii_whitespace().filter_map(|word| {
+        let (name, option) = word.split_once('.')?;
+        // `a.b=c` is one; the dot of `root=/dev/disk.1` is not.
+        (named(name) == module && !option.is_empty()).then(|| option.to_owned())
+    });
+    options.extend(ours);
+    options
+}
+
+/// Whether the node's administrator has a command run in place of loading a module (modprobe.d(5), `install`).
+pub(super) fn has_install(root: &Root, module: &str) -> bool {
+    !said_of(root, "install", module).is_empty()
+}
+
+/// What the lines of a kind that name a module say of it, in the order of their files.
+fn said_of(root: &Root, kind: &str, module: &str) -> Vec<Vec<String>> {
     let first = Root::new(root.path(FIRST));
     let node = if first.has("etc") { &first } else { root };
     let mut files = BTreeMap::<String, PathBuf>::new();
@@ -38,24 +56,17 @@ pub(super) fn options(root: &Root, module: &str) -> Vec<String> {
             }
         }
     }
-    let mut options = Vec::new();
+    let mut said = Vec::new();
     for path in files.values() {
         let text = text(node, path).unwrap_or_default().replace("\\\n", " ");
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
-            if words.next() == Some("options") && words.next().is_some_and(|name| named(name) == module) {
-                options.extend(words.map(str::to_owned));
+            if words.next() == Some(kind) && words.next().is_some_and(|name| named(name) == module) {
+                said.push(words.map(str::to_owned).collect());
             }
         }
     }
-    let line = root.text("proc/cmdline").ok().flatten().unwrap_or_default();
-    let ours = line.split_ascii_whitespace().filter_map(|word| {
-        let (name, option) = word.split_once('.')?;
-        // `a.b=c` is one; the dot of `root=/dev/disk.1` is not.
-        (named(name) == module && !option.is_empty()).then(|| option.to_owned())
-    });
-    options.extend(ours);
-    options
+    said
 }
 
 fn names(root: &Root, folder: &Path) -> io::Result<Vec<String>> {
@@ -82,7 +93,7 @@ mod tests {
                 "etc/modprobe.d/b.conf",
                 "# options kvm-intel x=0\noptions kvm-intel nested=1 \\\n  ept=0\noptions kvm x=1\n",
             ),
-            ("etc/modprobe.d/a.conf", "options kvm_intel pml=1\nblacklist nouveau\n"),
+            ("etc/modprobe.d/a.conf", "options kvm_intel pml=1\nblacklist nouveau\ninstall usb-storage /bin/false\n"),
             ("usr/lib/modprobe.d/b.conf", "options kvm_intel hidden=1\n"),
             ("etc/modprobe.d/notes.txt", "options kvm_intel no=1\n"),
             ("proc/cmdline", "root=/dev/kvm_intel.1 kvm-intel.vmentry=always kvm_intel. kvm.y=2 quiet\n"),
@@ -94,6 +105,7 @@ mod tests {
         let root = Root::new(tree.path());
         assert_eq!(options(&root, "kvm_intel"), ["pml=1", "nested=1", "ept=0", "vmentry=always"]);
         assert_eq!(options(&root, "igb"), Vec::<String>::new());
+        assert!(has_install(&root, "usb_storage") && !has_install(&root, "kvm_intel"));
         // In a container: what lies there is the image's, and the node's is behind its first process, with links of its own.
         let node = tree.path().join("node");
         fs::create_dir_all(node.join("etc/static/modprobe.d")).unwrap();
