@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::error::HostError;
 use super::folder::{is_gone, read_error};
 
-/// No text we read in `/sys` or `/proc` comes near it, but for `/proc` files with one line for each mount or interrupt.
-const TEXT_LIMIT: u64 = 4 << 20;
+/// No text we read in `/sys` or `/proc` comes near it, but for `/proc` files with one line for each mount or interrupt: a node with
+/// thousands of pods' mounts has some MiB of them.
+const TEXT_LIMIT: u64 = 32 << 20;
 
 /// A machine's root folder. Paths below it are written without a leading slash: `sys/class/net`.
 ///
@@ -22,6 +23,17 @@ impl Root {
     /// The machine whose root folder is at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
+    }
+
+    /// The files that the node's first process sees. In a container of the node's process namespace these are the node's own, and what lies
+    /// in `etc` or `run` here is the image's. A link there that begins with `/` leads into ours.
+    pub fn of_first(&self) -> Self {
+        Self(self.path("proc/1/root"))
+    }
+
+    /// Where something of the node's may lie that is no pseudo file: here, and as its first process sees it.
+    pub fn seen(&self) -> [Self; 2] {
+        [self.clone(), self.of_first()]
     }
 
     /// The folder itself.
@@ -45,7 +57,7 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// [`HostError::Read`]: the system refused. [`HostError::Malformed`]: it is longer than 4 MiB.
+    /// [`HostError::Read`]: the system refused. [`HostError::Malformed`]: it is longer than 32 MiB.
     pub fn text(&self, below: impl AsRef<Path>) -> Result<Option<String>, HostError> {
         let Some(bytes) = self.bytes(below.as_ref())? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
@@ -66,7 +78,7 @@ impl Root {
         };
         match read() {
             Ok(bytes) if bytes.len() as u64 > TEXT_LIMIT => {
-                Err(HostError::Malformed { path, text: "…".to_owned(), expected: "a text of at most 4 MiB" })
+                Err(HostError::Malformed { path, text: "…".to_owned(), expected: "a text of at most 32 MiB" })
             }
             Ok(bytes) => Ok(Some(bytes)),
             Err(source) if is_gone(&source) => Ok(None),

@@ -47,9 +47,8 @@ fn rivals(sockets: &[String], root: &Root, config: &Effective) -> Vec<String> {
     }
     // sriov-network-operator: pkg/consts, SriovConfBasePath and "pci" below it: a file for each physical function it manages.
     // In a container it is the host's that counts.
-    let managed = ["etc/sriov-operator/pci", "proc/1/root/etc/sriov-operator/pci"];
     let managed: BTreeSet<String> =
-        managed.into_iter().flat_map(|folder| root.names(folder).unwrap_or_default()).collect();
+        root.seen().iter().flat_map(|root| root.names("etc/sriov-operator/pci").unwrap_or_default()).collect();
     for pf in managed {
         lines.push(format!(
             "sriov-network-operator manages {pf}: virtual functions of it are not for this program to make"

@@ -138,16 +138,20 @@ fn device(root: &Root, name: String, folder: &Path) -> Result<Option<BlockDevice
         Ok(None)
     };
     // In a container it is the host's that counts.
-    let data = |at: &str| root.text(format!("{at}run/udev/data/b{number}"));
-    let udev = match data("")? {
+    let data = |root: &Root| root.text(format!("run/udev/data/b{number}"));
+    let udev = match data(root)? {
         Some(text) => text,
-        None => data("proc/1/root/").ok().flatten().unwrap_or_default(),
+        None => data(&root.of_first()).ok().flatten().unwrap_or_default(),
     };
     let udev = |key: &str| {
         udev.lines().find_map(|line| line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
     };
-    // Only virtio has `serial` here, and asks the device for it; so last.
+    // Only virtio has `serial` here, and asks the device for it, who may not answer; so last, after what udev was told
+    // (60-persistent-storage.rules: of these it calls that ID_SERIAL).
     let mut serial = disk_text(&["device/serial"])?.or_else(|| udev("ID_SERIAL_SHORT"));
+    if serial.is_none() && root.has(disk.join("serial")) {
+        serial = udev("ID_SERIAL");
+    }
     if serial.is_none() {
         serial = disk_text(&["serial"])?;
     }

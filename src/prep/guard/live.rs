@@ -173,7 +173,7 @@ impl LiveGuard {
     /// Whether sriov-network-operator manages a physical function (its pkg/consts, SriovConfBasePath and "pci" below it: a file for each
     /// that it does). In a container it is the host's folder that counts.
     fn is_managed(&self, pf: PciAddress) -> bool {
-        ["", "proc/1/root/"].iter().any(|at| self.root.has(format!("{at}etc/sriov-operator/pci/{pf}")))
+        self.root.seen().iter().any(|root| root.has(format!("etc/sriov-operator/pci/{pf}")))
     }
 
     /// Who holds them, after those had time to end who end because a service of theirs was stopped.

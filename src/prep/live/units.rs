@@ -204,8 +204,8 @@ pub(super) fn return_after(root: &Root, name: &str, start: &[String], seconds: u
 /// Where systemd will find its tool. In a container it is the host's file that counts, seen through the host's first process; a link there
 /// that begins with `/` leads into the container's own files, so that there is one is enough.
 fn systemctl(root: &Root) -> Option<&'static str> {
-    let there = |path: &str| root.has(path) || root.has(format!("proc/1/root/{path}"));
-    let linked = || matches!(root.link("proc/1/root/run/current-system"), Ok(Some(_)));
+    let there = |path: &str| root.seen().iter().any(|root| root.has(path));
+    let linked = || matches!(root.of_first().link("run/current-system"), Ok(Some(_)));
     SYSTEMCTL.into_iter().find(|path| there(path) || (path.starts_with("run/current-system/") && linked()))
 }
 

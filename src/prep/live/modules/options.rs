@@ -15,9 +15,6 @@ use super::named;
 use super::place::open;
 use crate::host::Root;
 
-/// The root of the node's first process, below ours.
-const FIRST: &str = "proc/1/root";
-
 /// No file of options comes near it.
 const LONGEST: u64 = 1 << 20;
 
@@ -45,7 +42,7 @@ pub(super) fn has_install(root: &Root, module: &str) -> bool {
 
 /// What the lines of a kind that name a module say of it, in the order of their files.
 fn said_of(root: &Root, kind: &str, module: &str) -> Vec<Vec<String>> {
-    let first = Root::new(root.path(FIRST));
+    let first = root.of_first();
     let node = if first.has("etc") { &first } else { root };
     let mut files = BTreeMap::<String, PathBuf>::new();
     for folder in FOLDERS {
@@ -112,7 +109,7 @@ mod tests {
         fs::write(node.join("etc/static/modprobe.d/a.conf"), "options kvm_intel pml=0\n").unwrap();
         std::os::unix::fs::symlink("/etc/static/modprobe.d", node.join("etc/modprobe.d")).unwrap();
         fs::create_dir_all(tree.path().join("proc/1")).unwrap();
-        std::os::unix::fs::symlink(&node, tree.path().join(FIRST)).unwrap();
+        std::os::unix::fs::symlink(&node, root.of_first().folder()).unwrap();
         assert_eq!(options(&root, "kvm_intel"), ["pml=0", "vmentry=always"]);
     }
 }
