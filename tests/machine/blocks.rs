@@ -235,3 +235,14 @@ fn an_unknown_holder_counts() {
 fn a_machine_without_block_devices() {
     assert_eq!(Blocks::read(&Tree::new("[sys]\nclass/\n").root()).unwrap(), Blocks::default());
 }
+
+/// A virtio disk is asked for its serial number by reading the file: not where udev has written it down.
+#[test]
+fn a_virtio_disk_that_does_not_answer_has_a_serial_number_by_udev() {
+    let disk = device("vda", "254:0", "sys/devices/pci0000:00/0000:00:05.0/virtio1/block/vda", "serial = ASKED");
+    let asked = Tree::new(&disk);
+    let serial = |tree: &Tree| Blocks::read(&tree.root()).unwrap().device("vda").unwrap().serial.clone();
+    assert_eq!(serial(&asked).as_deref(), Some("ASKED"));
+    let told = asked.with("run/udev/data/b254:0", "S:disk/by-id/virtio-TOLD\nE:ID_SERIAL=TOLD\n");
+    assert_eq!(serial(&told).as_deref(), Some("TOLD"));
+}
