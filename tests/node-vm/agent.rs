@@ -200,6 +200,15 @@ fn virtual_functions_for_two_virtual_machines_and_two_behind_a_viommu() {
     }
     let qemu = launcher.qemu("worker");
     node.until("QEMU has what was confirmed", || (soft(qemu) == (2_u64 << 30).to_string()).then_some(()));
+    // An agent that is killed takes nothing along: the next one holds the lock, the functions and the link.
+    node.end_agent("KILL");
+    vm.run(&format!("prlimit --pid {qemu} --memlock={low}:{low}")).ok();
+    node.start_agent();
+    node.until("the next agent asserts the lock", || (soft(qemu) == (2_u64 << 30).to_string()).then_some(()));
+    assert_eq!(sidecar.define(&vmi, &xml).as_deref(), Ok(&*fitted));
+    for function in &two {
+        assert_eq!(vm.driver(function).as_deref(), Some("vfio-pci"));
+    }
 
     launcher.destroy("worker");
     node.remove(uid);
@@ -231,7 +240,7 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
     };
     let ends: [(&str, &dyn Fn()); 2] = [("agent", &kill), ("kubelet", &restart)];
     for (who, end) in ends {
-        for stage in 0..5 {
+        for stage in 0..6 {
             let uid = format!("dddddddd-0000-4000-8000-0000000000{}{stage}", who.len());
             let next = uid.replace("dddddddd", "eeeeeeee");
             println!("the {who} ends at stage {stage}");
@@ -249,9 +258,21 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
                 end();
             }
             if stage == 2 {
-                // While it is being made ready.
+                // While it is being made ready: an agent in the middle of its plan, kubelet somewhere in it.
+                if who == "agent" {
+                    node.end_agent("KILL");
+                    node.start_agent_that_dies_at(14);
+                    node.offered(resource, 1);
+                }
                 let asked = vm.spawn(&format!("kubelet-double /var/lib/kubelet prestart {uid} compute"));
-                end();
+                if who == "agent" {
+                    node.agent_has_died();
+                    let status = vm.run("virt-tailor node status").ok();
+                    assert!(status.contains("being prepared, or cut short"), "{status}");
+                    node.start_agent();
+                } else {
+                    end();
+                }
                 asked.wait(90);
             }
             node.prestart(&uid);
@@ -281,6 +302,15 @@ fn nothing_is_lost_whenever_the_agent_or_kubelet_ends() {
             }
             if stage == 4 {
                 end();
+            }
+            if stage == 5 && who == "agent" {
+                // While it gives back: by nobody's hand but its own.
+                node.end_agent("KILL");
+                node.start_agent_that_dies_at(8);
+                node.agent_has_died();
+                let status = vm.run("virt-tailor node status").ok();
+                assert!(status.contains("being given back, or cut short"), "{status}");
+                node.start_agent();
             }
         }
     }

@@ -130,6 +130,19 @@ impl<'vm> Node<'vm> {
         *self.agent.borrow_mut() = Some(self.vm.spawn(&agent));
     }
 
+    /// The same, and it dies as by `kill -9` at the place of this number, counted from 1, of what it does to the node.
+    pub(crate) fn start_agent_that_dies_at(&self, place: u32) {
+        let agent = format!("VIRT_TAILOR_FAULT={place} exec {}", self.agent_command());
+        *self.agent.borrow_mut() = Some(self.vm.spawn(&agent));
+    }
+
+    /// Waits until the agent has died by itself.
+    #[track_caller]
+    pub(crate) fn agent_has_died(&self) {
+        let agent = self.agent.borrow_mut().take().expect("an agent");
+        assert_eq!(agent.wait(150).code, 137, "it was to die");
+    }
+
     fn agent_command(&self) -> String {
         format!("virt-tailor agent {NODE} --own-pod {}/{} {}", OWN.1, OWN.2, self.options)
     }

@@ -26,9 +26,10 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         Ok(Ok(hand))
     }
 
-    /// Writes down who carries out an owner's plan.
+    /// Writes down who carries out an owner's plan, once there is one.
     pub(super) fn written_down(&self, owner: &Owner, hand: &H::Hand) -> Result<(), JournalError> {
-        match hand.process() {
+        let begun = self.journal().ledger().holdings.contains_key(owner);
+        match hand.process().filter(|_| begun) {
             Some(process) => self.note(Event::Hired { owner: owner.clone(), process }),
             None => Ok(()),
         }
