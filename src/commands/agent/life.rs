@@ -14,8 +14,8 @@ use crate::cli::agent as cli;
 use crate::commands::Failure;
 use crate::host::Root;
 use crate::kubelet::{PodResources, Pods};
-use crate::link::find;
 use crate::link::names::Names;
+use crate::link::{dial, find};
 
 use super::uevents::Uevents;
 use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
@@ -229,6 +229,7 @@ async fn links(args: &cli::Agent, agent: &LiveAgent, root: &Root, stopped: watch
         kubelet_root: args.kubelet_root.clone(),
         pod_logs: root.path("var/log/pods"),
         node: args.configuration.node_name.clone().unwrap_or_default(),
+        ping: dial::PING,
     };
     let errands = Arc::new(agent.errands());
     loop {
