@@ -167,15 +167,19 @@ async fn refreshes(
     let mut uevents = Uevents::listen();
     let mut rested = tokio::time::Instant::now();
     loop {
-        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
-        let listens = !agent.lacks_something();
         let news = async {
-            sleep_until(rested).await;
-            uevents.news().await;
+            loop {
+                sleep_until(rested).await;
+                uevents.news().await;
+                // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+                if !agent.lacks_something() {
+                    return;
+                }
+            }
         };
         tokio::select! {
             _ = ticks.tick() => (),
-            () = news, if listens => sleep(SETTLE).await,
+            () = news => sleep(SETTLE).await,
             () = over(stopped.clone()) => return,
         }
         uevents.pass_over();
