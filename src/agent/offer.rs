@@ -62,7 +62,10 @@ where
         let config = Arc::clone(&self.desk().config);
         let mut site = self.site()?;
         let (wanted, unknown) = match self.0.resting.load(Ordering::SeqCst) {
-            true => Default::default(),
+            true => {
+                self.desk().unmade.clear();
+                Default::default()
+            }
             false => self.wanted(&site, &config),
         };
         if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
@@ -84,11 +87,12 @@ where
         Site::read(self.root()).map_err(said)
     }
 
-    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all.
+    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all. What they no longer make is
+    /// not lacking from here on.
     fn wanted(&self, site: &Site, config: &Effective) -> (BTreeMap<Owner, Request>, BTreeSet<String>) {
         let ledger = self.0.engine.ledger();
         let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
-        let (mut wanted, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        let (mut wanted, mut unknown, mut unmade) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         for resource in &config.resources {
             let name = resource.name.as_str();
             // Why it makes nothing is a problem of the inventory.
@@ -98,12 +102,17 @@ where
             }
             let requests = offered.unwrap_or_default().all.into_iter().filter_map(|(_, request)| request);
             let pool = compiler.pool(resource).unwrap_or_else(|why| {
-                self.desk().unmade.insert(format!("{MAKER}{name}"), why);
+                unmade.insert(format!("{MAKER}{name}"), why);
                 unknown.insert(name.to_owned());
                 None
             });
             wanted.extend(requests.chain(pool).map(|request| (request.owner.clone(), request)));
         }
+        let owners: BTreeSet<&str> = wanted.keys().map(Owner::as_str).collect();
+        let mut desk = self.desk();
+        desk.unmade.retain(|owner, _| owners.contains(owner.as_str()));
+        desk.unmade.append(&mut unmade);
+        drop(desk);
         (wanted, unknown)
     }
 

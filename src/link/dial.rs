@@ -25,6 +25,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::kubelet::{Crew, Dismissed};
 
+use super::find::Places;
 use super::metered::{Meter, Metered};
 use super::proto::link_client::LinkClient;
 use super::proto::{self, FromAgent, FromSidecar, from_agent::Answer, from_sidecar::Ask};
@@ -48,8 +49,8 @@ const OUTSTANDING: usize = 4;
 const BURST: u32 = 10;
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A sidecar that does not answer pings is gone.
-const PING: Duration = Duration::from_secs(20);
+/// After so long without a word a sidecar is asked whether it is there, and after as long again without an answer it is gone.
+pub const PING: Duration = Duration::from_secs(20);
 
 /// Why a link ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,8 +95,8 @@ impl End {
     }
 }
 
-/// Serves one pod's link to its end.
-pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &Arc<E>, node: &str) -> End {
+/// Serves one pod's link to its end; `places` says for which node, and how long a silence may be.
+pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &Arc<E>, places: &Places) -> End {
     let meter = Meter::default();
     let stream = match stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) {
         Ok(stream) => TokioIo::new(Metered::new(stream, meter.clone())),
@@ -109,8 +110,8 @@ pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &A
         .initial_connection_window_size(WINDOW)
         .max_header_list_size(HEADERS)
         .max_send_buf_size(MAX_MESSAGE)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
+        .keep_alive_interval(places.ping)
+        .keep_alive_timeout(places.ping)
         .keep_alive_while_idle(true);
     let end = match http.handshake(stream).await {
         Err(error) => End::broken(&error),
@@ -118,7 +119,7 @@ pub(super) async fn attend<E: Errands>(pod: &Pod, stream: StdStream, errands: &A
             tokio::select! {
                 // What the conversation learns of its end says more than the connection's.
                 biased;
-                end = converse(pod, Connection(sender), errands, node) => end,
+                end = converse(pod, Connection(sender), errands, &places.node) => end,
                 outcome = connection => match outcome {
                     Ok(()) => End::Over,
                     Err(error) => End::broken(&error),

@@ -39,7 +39,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 /// How long whoever knows names may take.
 const NAMING: Duration = Duration::from_secs(5);
 
-/// Where to look.
+/// Where to look, and for whom.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// Kubelet's folder: `/var/lib/kubelet`, other on k0s and microk8s.
@@ -48,6 +48,8 @@ pub struct Places {
     pub pod_logs: PathBuf,
     /// What this node is called, for messages in a VM's condition.
     pub node: String,
+    /// How long a linked sidecar may be silent, and then how long it may take to answer a ping: [`super::dial::PING`].
+    pub ping: Duration,
 }
 
 /// Finds sidecars and serves their links until it is told to stop. Returns early only if kubelet's folder cannot be opened.
@@ -339,7 +341,7 @@ async fn link<E: Errands, N: Names>(
     errands: Arc<E>,
 ) -> (String, End) {
     let end = match who(&uid, &places, &*names).await {
-        Ok(pod) => attend(&pod, stream, &errands, &places.node).await,
+        Ok(pod) => attend(&pod, stream, &errands, &places).await,
         Err(why) => End::Broken(why),
     };
     (uid, end)

@@ -11,6 +11,7 @@ mod many;
 #[allow(dead_code)]
 #[path = "../engine/model.rs"]
 mod model;
+mod race;
 mod refused;
 mod reload;
 mod restart;

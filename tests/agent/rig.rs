@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use virt_tailor::agent::{Agent, Answer, DeviceId, Look, Moment, PodName, ResourceDevices, Settings};
 use virt_tailor::config::node::{Effective, NodeConfig};
 use virt_tailor::host::Root;
 use virt_tailor::kubelet::{Allocation, Devices as _, NotReady, Offer};
-use virt_tailor::prep::engine::{Engine, Unguarded};
+use virt_tailor::prep::engine::{Engine, Guard};
+use virt_tailor::prep::journal::Request;
+use virt_tailor::prep::{Step, Trouble};
 
 use crate::hand::ModelHands;
 use crate::model::Model;
@@ -24,7 +26,43 @@ pub(crate) const RESOURCES: &str = "  - {name: example.com/gpu, selector: {class
   - {name: example.com/nic, selector: {class: \"1200\"}}
 ";
 
-pub(crate) type TestAgent = Agent<ModelHands, Unguarded>;
+pub(crate) type TestAgent = Agent<ModelHands, Opened>;
+
+/// Who has the one group open that is of interest, as the guard of a real node says it; the kernel lets nobody else open it then. Everything
+/// else is allowed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Opened(Arc<Mutex<Option<String>>>);
+
+impl Opened {
+    /// A pod's QEMU opens it; `false` if another one has.
+    pub(crate) fn open(&self, pod: &str) -> bool {
+        let mut opened = self.0.lock().unwrap();
+        let is_free = opened.is_none();
+        if is_free {
+            *opened = Some(format!("vfio/1 of {GPU} is open in process 4711 (qemu-kvm, pod {pod})"));
+        }
+        is_free
+    }
+
+    /// It has ended.
+    pub(crate) fn close(&self) {
+        self.0.lock().unwrap().take();
+    }
+}
+
+impl Guard for Opened {
+    fn before_plan(&self, _: &Request) -> Result<Vec<String>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    fn before_step(&self, _: &Request, _: &Step) -> Result<Vec<String>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    fn before_undo(&self, _: &Request) -> Result<Vec<String>, Trouble> {
+        Ok(self.0.lock().unwrap().iter().cloned().collect())
+    }
+}
 
 /// The node and what outlives an agent on it.
 pub(crate) struct Rig {
@@ -33,6 +71,7 @@ pub(crate) struct Rig {
     pub(crate) state: TempDir,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) boot: String,
+    pub(crate) opened: Opened,
 }
 
 impl Rig {
@@ -48,7 +87,14 @@ impl Rig {
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let hands = model.hands();
-        Self { model, hands, state, clock: Arc::new(AtomicU64::new(1000)), boot: BOOT.to_owned() }
+        Self {
+            model,
+            hands,
+            state,
+            clock: Arc::new(AtomicU64::new(1000)),
+            boot: BOOT.to_owned(),
+            opened: Opened::default(),
+        }
     }
 
     /// An agent takes the node up, after whoever was there before has gone.
@@ -59,7 +105,7 @@ impl Rig {
     pub(crate) fn start_with(&self, hands: ModelHands, resources: &str) -> TestAgent {
         let mut tries = 0;
         let engine = loop {
-            match Engine::open(self.state.path(), &self.boot, hands.clone(), Unguarded) {
+            match Engine::open(self.state.path(), &self.boot, hands.clone(), self.opened.clone()) {
                 Ok((engine, _)) => break engine,
                 // The last thread of the one before is about to end.
                 Err(error) if tries > 1000 => panic!("{error}"),
@@ -134,7 +180,7 @@ pub(crate) fn settle(agent: &TestAgent) {
     }
 }
 
-pub(crate) fn devices(agent: &TestAgent, resource: &str) -> ResourceDevices<ModelHands, Unguarded> {
+pub(crate) fn devices(agent: &TestAgent, resource: &str) -> ResourceDevices<ModelHands, Opened> {
     agent.devices(resource.parse().unwrap())
 }
 

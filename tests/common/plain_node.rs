@@ -105,6 +105,15 @@ impl Node {
         symlink(format!("../../../kernel/iommu_groups/{group}"), link).unwrap();
     }
 
+    /// Has a function be one that makes mediated devices of type `type-1`, of which there is none left.
+    pub(crate) fn exhaust(&self, index: u32) {
+        let types = format!("sys/bus/pci/devices/{}/mdev_supported_types", address(index));
+        self.write(&format!("{types}/type-1/available_instances"), "0\n");
+        let bus = self.path("host/sys/class/mdev_bus");
+        fs::create_dir_all(&bus).unwrap();
+        symlink(format!("../../bus/pci/devices/{}", address(index)), bus.join(address(index))).unwrap();
+    }
+
     /// What the agent has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap()

@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
 use crate::double::{Kind, Known, Kubelet};
-use crate::plain_node::{self, Node, OWN, RESOURCE, announce, kernel};
+use crate::plain_node::{Node, OWN, RESOURCE, address, announce, kernel};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-tailor");
 const POD: &str = "00000000-0000-4000-8000-00000000000a";
@@ -37,24 +37,80 @@ async fn come_and_go() {
     node.plug(1, false);
     announce(&said, 1, false);
     let known = kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap();
-    assert!(known.healthy.iter().all(|id| !id.starts_with(&plain_node::address(1))), "{known:?}");
+    assert!(known.healthy.iter().all(|id| !id.starts_with(&address(1))), "{known:?}");
     node.plug(1, true);
     announce(&said, 1, true);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 3)).await.unwrap();
 }
 
-#[test]
-fn a_device_that_comes_or_goes_is_told_when_the_kernel_says_so() {
-    // In a network namespace of this thread's alone: nobody else hears what is said there.
-    let tried = std::thread::spawn(|| {
+/// In a network namespace of this thread's alone: nobody else hears what is said there. `false` if there is none, without root.
+fn in_a_network_of_its_own<F: Future<Output = ()> + 'static>(test: fn() -> F) -> bool {
+    let tried = std::thread::spawn(move || {
         if unshare(CloneFlags::CLONE_NEWNET).is_err() {
             return false;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(come_and_go());
+        runtime.block_on(test());
         true
     });
-    if !tried.join().unwrap() {
+    let tried = tried.join().unwrap();
+    assert!(tried || !geteuid().is_root(), "this machine lets root have no network namespace");
+    tried
+}
+
+#[test]
+fn a_device_that_comes_or_goes_is_told_when_the_kernel_says_so() {
+    if !in_a_network_of_its_own(come_and_go) {
+        println!("not tried: no network namespace without root");
+    }
+}
+
+/// Trying to make what cannot be made is undone, and the kernel tells of both: who tried again because of that would never end.
+async fn stir_up() {
+    let node = Node::new(3, "");
+    node.exhaust(2);
+    fs::create_dir(node.path("features")).unwrap();
+    let [plain, made] = [
+        format!(
+            "  - {{name: {RESOURCE}, selector: {{address: [\"{}\", \"{}\"]}}, nodes: [n1]}}\n",
+            address(0),
+            address(1)
+        ),
+        format!(
+            "  - {{name: example.com/part, selector: {{address: [\"{}\"]}}, nodes: [n1], kind: mdev, mdev: {{type: type-1, count: 1}}}}\n",
+            address(2)
+        ),
+    ];
+    node.configure(&[plain.as_str(), made.as_str()].concat());
+    let kubelet = kubelet(&node);
+    let _agent = node.start(Path::new(PROGRAM), &[]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    logs(&node, "no mediated device of type type-1 left").await;
+    // The first look at the node is over when it has said what it saw.
+    until(&node, "features", || fs::read_dir(node.path("features")).is_ok_and(|mut files| files.next().is_some()))
+        .await;
+    // Whether it is looked at again shows in a function that has gone.
+    let said = kernel();
+    node.plug(1, false);
+    for _ in 0..20 {
+        announce(&said, 1, false);
+        announce(&said, 2, true);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let known = kubelet.known(RESOURCE);
+    assert!(has(&known, 2), "it was tried again: {known:?} {}", node.log());
+
+    // Once nothing is lacking the kernel is listened to again.
+    node.configure(&plain);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    node.plug(1, true);
+    announce(&said, 1, true);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+}
+
+#[test]
+fn what_cannot_be_made_is_not_tried_again_because_of_what_that_stirs_up() {
+    if !in_a_network_of_its_own(stir_up) {
         println!("not tried: no network namespace without root");
     }
 }
@@ -68,8 +124,8 @@ async fn whose_pod_it_is_must_be_known() {
     }
     let node = Node::new(1, ", namespaces: [labs]");
     let kubelet = kubelet(&node);
-    let address = free_address();
-    let _agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    let at = free_address();
+    let _agent = node.start(Path::new(PROGRAM), &["--metrics", &at]);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
     kubelet.add_pod(POD, "vms", "virt-launcher-a");
     kubelet.admit(POD, "compute", RESOURCE, 1).await.unwrap();
@@ -84,10 +140,10 @@ async fn whose_pod_it_is_must_be_known() {
     assert!(refused.contains("Unavailable") && refused.ends_with(reason), "{refused}");
     // Nothing was tried: the device is as it was, and offered.
     assert!(has(&kubelet.known(RESOURCE), 1));
-    let driver = node.path("host/sys/devices/pci0000:00").join(plain_node::address(0)).join("driver_override");
+    let driver = node.path("host/sys/devices/pci0000:00").join(address(0)).join("driver_override");
     assert_eq!(fs::read_to_string(driver).unwrap(), "(null)\n");
     // People see it: in a metric, and on the node.
-    let metrics = get(&address, "/metrics");
+    let metrics = get(&at, "/metrics");
     assert!(metrics.contains("\nvirt_tailor_refusals_total{resource=\"example.com/vf\"} 2\n"), "{metrics}");
     assert!(
         metrics.contains("application/openmetrics-text; version=1.0.0") && metrics.ends_with("# EOF\n"),
@@ -128,9 +184,13 @@ fn ask(address: &str, method: &str, path: &str) -> String {
 
 /// Until the log has a line.
 async fn logs(node: &Node, line: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !node.log().contains(line) {
-        assert!(Instant::now() < until, "{line}: {}", node.log());
+    until(node, line, || node.log().contains(line)).await;
+}
+
+async fn until(node: &Node, what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(Instant::now() < end, "{what}: {}", node.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -142,14 +202,14 @@ async fn another_configuration_is_taken_if_it_is_right_and_another_agent_is_not(
     }
     let node = Node::new(2, "");
     let kubelet = kubelet(&node);
-    let address = free_address();
-    let agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    let at = free_address();
+    let agent = node.start(Path::new(PROGRAM), &["--metrics", &at]);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
     for (page, head) in [("/healthz", "200 OK"), ("/readyz", "200 OK"), ("/metrics", "200 OK"), ("/", "404 Not Found")]
     {
-        assert!(get(&address, page).starts_with(&format!("HTTP/1.1 {head}\r\n")), "{page}");
+        assert!(get(&at, page).starts_with(&format!("HTTP/1.1 {head}\r\n")), "{page}");
     }
-    assert!(ask(&address, "POST", "/metrics").starts_with("HTTP/1.1 405 "));
+    assert!(ask(&at, "POST", "/metrics").starts_with("HTTP/1.1 405 "));
 
     let second = node.command(Path::new(PROGRAM)).output().unwrap();
     let said = String::from_utf8(second.stderr).unwrap();

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::{Request as Call, Response, Status, Streaming, async_trait};
 use virt_tailor::link::desk::{Confirmed, Desk, Policy};
+use virt_tailor::link::find::Places;
 use virt_tailor::link::proto::{
     FromAgent, FromSidecar, Hello, Over, Prepare, from_agent::Answer, from_sidecar::Ask, link_server, refused,
 };
@@ -76,10 +77,9 @@ fn next_frame(stream: &mut UnixStream) -> io::Result<(u8, u8, Vec<u8>)> {
     Ok((head[3], head[4], payload))
 }
 
-/// Grants no window, so that an answer waits for ever; ends the call in order; and goes on answering pings.
-fn strand(stream: &mut UnixStream) -> io::Result<()> {
-    // SETTINGS_INITIAL_WINDOW_SIZE = 0.
-    stream.write_all(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]))?;
+/// Opens the call as a server, with these settings, and says what is given.
+fn open(stream: &mut UnixStream, settings: &[u8], messages: &[FromSidecar]) -> io::Result<()> {
+    stream.write_all(&frame(4, 0, 0, settings))?;
     let mut preface = [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()];
     stream.read_exact(&mut preface)?;
     let (mut called, mut acknowledged) = (false, false);
@@ -90,21 +90,35 @@ fn strand(stream: &mut UnixStream) -> io::Result<()> {
     }
     let head = [&[0x88, 0x5f, 16][..], b"application/grpc"].concat();
     let mut said = [SETTINGS_ACK, &frame(1, 4, 1, &head)].concat();
-    // The second is no request, and that is answered.
-    for message in [hello(), FromSidecar { id: 7, ask: None }] {
+    for message in messages {
         let message = message.encode_to_vec();
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
         said.extend(frame(0, 0, 1, &[&[0], &length[..], &message].concat()));
     }
-    stream.write_all(&said)?;
+    stream.write_all(&said)
+}
+
+/// Answers so many pings, and takes the rest in silence; an error is the end of the connection.
+fn ping(stream: &mut UnixStream, mut answered: u64, heard: &AtomicU64) -> io::Result<()> {
+    loop {
+        if let (6, 0, opaque) = next_frame(stream)? {
+            heard.fetch_add(1, Ordering::Relaxed);
+            if answered > 0 {
+                answered -= 1;
+                stream.write_all(&frame(6, 1, 0, &opaque))?;
+            }
+        }
+    }
+}
+
+/// Grants no window, so that an answer waits for ever; ends the call in order; and goes on answering pings.
+fn strand(stream: &mut UnixStream) -> io::Result<()> {
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0. The second message is no request, and that is answered.
+    open(stream, &[0, 4, 0, 0, 0, 0], &[hello(), FromSidecar { id: 7, ask: None }])?;
     thread::sleep(Duration::from_millis(300));
     let trailers = [&[0, 11][..], b"grpc-status", &[1, b'0']].concat();
     stream.write_all(&frame(1, 5, 1, &trailers))?;
-    loop {
-        if let (6, 0, opaque) = next_frame(stream)? {
-            stream.write_all(&frame(6, 1, 0, &opaque))?;
-        }
-    }
+    ping(stream, u64::MAX, &AtomicU64::new(0))
 }
 
 /// Sends what it is told over the real protocol, as fast as it is taken.
@@ -320,6 +334,40 @@ async fn a_link_that_has_ended_keeps_no_connection() {
         [Err(io::ErrorKind::UnexpectedEof), Err(io::ErrorKind::ConnectionReset), Err(io::ErrorKind::BrokenPipe)];
     let end = end.unwrap();
     assert!(kinds.contains(&end), "{end:?}");
+}
+
+/// A sidecar that hangs: its kernel takes all that is sent to it.
+#[tokio::test]
+async fn a_link_on_which_no_ping_is_answered_ends_and_no_other() {
+    let node = Node::new();
+    // One that hangs after a while, and one that does nothing but answer pings.
+    let pings: [Arc<AtomicU64>; 2] = Default::default();
+    let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    for ((number, answered), heard) in [(1, 1), (2, u64::MAX)].into_iter().zip(&pings) {
+        let (heard, ended) = (Arc::clone(heard), ended.clone());
+        raw(&node.pod(number), move |stream| {
+            let end = open(stream, &[], &[hello()]).and_then(|()| ping(stream, answered, &heard));
+            let _ = ended.send((number, end.map_err(|error| error.kind())));
+        });
+    }
+    let good = Desk::new(Policy::Required);
+    let _serving = serve(&good, &node.pod(3));
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(Places { ping: Duration::from_secs(2), ..node.places() });
+    is_served(&good).await;
+    let seen = agent.sees(|seen| !seen.unlinked.is_empty()).await;
+    assert_eq!(seen.unlinked, [uid(1)]);
+    // The connection with it, and it had been asked again after its first answer.
+    let (number, end) = tokio::time::timeout(LONG, ends.recv()).await.expect("the connection is kept").unwrap();
+    assert!(number == 1 && end.is_err(), "{number} {end:?}");
+    assert_eq!(pings[0].load(Ordering::Relaxed), 2);
+
+    // The others were asked as often, and are there.
+    assert!(pings[1].load(Ordering::Relaxed) >= 2, "{pings:?}");
+    is_served(&good).await;
+    let seen = agent.seen();
+    assert!(!seen.unlinked.iter().any(|unlinked| *unlinked != uid(1)), "{:?}", seen.unlinked);
+    assert_eq!([2, 3].map(|number| seen.linked.iter().filter(|linked| **linked == uid(number)).count()), [1, 1]);
 }
 
 /// Pods that are hostile in every way there is.

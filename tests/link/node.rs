@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use virt_tailor::link::dial::PING;
 use virt_tailor::link::find::Places;
 
 /// A node in a folder of its own.
@@ -30,7 +31,8 @@ impl Node {
     }
 
     pub(crate) fn places(&self) -> Places {
-        Places { kubelet_root: self.kubelet(), pod_logs: self.path("logs"), node: "worker-1".to_owned() }
+        let (kubelet_root, pod_logs, node) = (self.kubelet(), self.path("logs"), "worker-1".to_owned());
+        Places { kubelet_root, pod_logs, node, ping: PING }
     }
 
     /// A pod's volume of hook sockets, and its folder of logs.

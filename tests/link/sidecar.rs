@@ -25,11 +25,17 @@ struct Sidecar {
 
 impl Sidecar {
     fn start(node: &Node, number: u32, arguments: &[&str]) -> Self {
+        Self::start_by(node, number, arguments, |command, _| command)
+    }
+
+    /// The same; `by` is given its command, and the folder for its socket.
+    fn start_by(node: &Node, number: u32, arguments: &[&str], by: impl FnOnce(Command, &Path) -> Command) -> Self {
         let folder = node.pod(number).join("hook-sidecar-0");
         fs::create_dir(&folder).unwrap();
         let log = fs::File::create(node.path(&format!("log-{number}"))).unwrap();
         let mut command = command(&folder);
-        let child = command.args(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        command.args(arguments);
+        let child = by(command, &folder).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child, folder }
     }
 
@@ -253,20 +259,121 @@ fn nobody_but_root_may_link() {
     let node = Node::new();
     let sidecar = Sidecar::start(&node, 1, &[]);
     let socket = sidecar.socket();
-    // A folder that the other user can come to, and a program that he can run.
-    let open = tempfile::Builder::new().prefix("vt").tempdir().unwrap();
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(open.path(), permissions).unwrap();
-    fs::hard_link(&socket, open.path().join("virt-tailor-x.sock")).unwrap();
-    let program = open.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let outcome = Command::new(&program)
-        .args(["--exact", "sidecar::as_another_user", "--ignored", "--nocapture"])
-        .env("VIRT_TAILOR_TEST_SOCKET", open.path().join("virt-tailor-x.sock"))
-        .uid(107)
-        .gid(107)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&outcome.stdout);
-    assert!(outcome.status.success() && said.contains("refused as another user"), "{said}");
+    let elsewhere = Elsewhere::of(&socket);
+    for uid in [107, 65534] {
+        assert_refused(elsewhere.command().uid(uid).gid(uid));
+    }
+}
+
+/// A folder that another user can come to, with a socket and the other half of a test, which he can run.
+struct Elsewhere(tempfile::TempDir);
+
+impl Elsewhere {
+    fn of(socket: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("vt").tempdir().unwrap();
+        open_to_all(folder.path());
+        fs::hard_link(socket, folder.path().join("virt-tailor-x.sock")).unwrap();
+        fs::copy(std::env::current_exe().unwrap(), folder.path().join("test")).unwrap();
+        Self(folder)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.0.path().join("test"));
+        command
+            .args(["--exact", "sidecar::as_another_user", "--ignored", "--nocapture"])
+            .env("VIRT_TAILOR_TEST_SOCKET", self.0.path().join("virt-tailor-x.sock"));
+        command
+    }
+}
+
+fn open_to_all(folder: &Path) {
+    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[track_caller]
+fn assert_refused(other_half: &mut Command) {
+    let outcome = other_half.output().unwrap();
+    let (said, trouble) = (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
+    assert!(outcome.status.success() && said.contains("refused as another user"), "{said}\n{trouble}");
+}
+
+/// A user namespace as a pod with `hostUsers: false` has: its users are users of the node that are nobody's there.
+struct Users(Child);
+
+impl Users {
+    const FIRST: u32 = 1_000_000;
+
+    fn new() -> Self {
+        let child =
+            Command::new("unshare").args(["--user", "sleep", "infinity"]).spawn().expect("unshare (util-linux)");
+        let mut users = Self(child);
+        let own = fs::read_link("/proc/self/ns/user").unwrap();
+        within(LONG, || {
+            let ended = users.0.try_wait().unwrap();
+            assert_eq!(ended, None, "this machine allows no user namespaces, which this test is about");
+            fs::read_link(users.path("ns/user")).is_ok_and(|its| its != own).then_some(())
+        })
+        .expect("no user namespace");
+        for map in ["gid_map", "uid_map"] {
+            fs::write(users.path(map), format!("0 {} 65536", Self::FIRST)).expect(map);
+        }
+        users
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.0.id()).into()
+    }
+
+    /// A command as one of these users.
+    fn enter(&self, uid: u32, command: &Command) -> Command {
+        let mut entered = Command::new("nsenter");
+        entered.arg(format!("--user={}", self.path("ns/user").display()));
+        entered.args(["--setuid", &uid.to_string(), "--setgid", &uid.to_string(), "--"]);
+        entered.arg(command.get_program()).args(command.get_args()).env_clear();
+        entered.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        entered
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The kernel shows the sidecar there root of the node as nobody, and nobody is let in; on the node nobody is not.
+#[tokio::test]
+#[ignore = "needs root and user namespaces: tests/run"]
+async fn root_of_the_node_links_to_a_sidecar_in_a_user_namespace() {
+    let users = Users::new();
+    let node = Node::new();
+    open_to_all(&node.path(""));
+    // A program that these users can run wherever it lies: root has opened it.
+    let program = tempfile::Builder::new().prefix("vt").tempdir().unwrap();
+    open_to_all(program.path());
+    let copy = program.path().join("virt-tailor");
+    fs::copy(crate::rig::PROGRAM, &copy).unwrap();
+    let sidecar = Sidecar::start_by(&node, 1, &[], |command, folder| {
+        std::os::unix::fs::chown(folder, Some(Users::FIRST), Some(Users::FIRST)).unwrap();
+        let mut copied = Command::new(&copy);
+        copied.args(command.get_args()).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        users.enter(0, &copied)
+    });
+    let socket = sidecar.socket();
+    let maps = fs::read_to_string(format!("/proc/{}/uid_map", sidecar.child.id())).unwrap();
+    assert_eq!(maps.split_whitespace().collect::<Vec<_>>(), ["0", "1000000", "65536"], "where it runs");
+    let agent = Agent::new([READY]);
+    let finding = agent.serve(node.places());
+    sidecar.define("plain", "pass1", &[NODE_PROFILES]).await.unwrap();
+    assert_eq!(agent.seen().linked, [uid(1)]);
+    assert_eq!(agent.seen().asked.len(), 1);
+    finding.abort();
+
+    // The pod's other users are not, and nobody of the node's own namespace is not where that is the sidecar's.
+    let elsewhere = Elsewhere::of(&socket);
+    assert_refused(&mut users.enter(107, &elsewhere.command()));
+    let own = Sidecar::start(&node, 2, &[]);
+    let elsewhere = Elsewhere::of(&own.socket());
+    assert_refused(elsewhere.command().uid(65534).gid(65534));
 }

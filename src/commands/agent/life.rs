@@ -14,8 +14,8 @@ use crate::cli::agent as cli;
 use crate::commands::Failure;
 use crate::host::Root;
 use crate::kubelet::{PodResources, Pods};
-use crate::link::find;
 use crate::link::names::Names;
+use crate::link::{dial, find};
 
 use super::uevents::Uevents;
 use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
@@ -167,15 +167,19 @@ async fn refreshes(
     let mut uevents = Uevents::listen();
     let mut rested = tokio::time::Instant::now();
     loop {
-        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
-        let listens = !agent.lacks_something();
         let news = async {
-            sleep_until(rested).await;
-            uevents.news().await;
+            loop {
+                sleep_until(rested).await;
+                uevents.news().await;
+                // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+                if !agent.lacks_something() {
+                    return;
+                }
+            }
         };
         tokio::select! {
             _ = ticks.tick() => (),
-            () = news, if listens => sleep(SETTLE).await,
+            () = news => sleep(SETTLE).await,
             () = over(stopped.clone()) => return,
         }
         uevents.pass_over();
@@ -229,6 +233,7 @@ async fn links(args: &cli::Agent, agent: &LiveAgent, root: &Root, stopped: watch
         kubelet_root: args.kubelet_root.clone(),
         pod_logs: root.path("var/log/pods"),
         node: args.configuration.node_name.clone().unwrap_or_default(),
+        ping: dial::PING,
     };
     let errands = Arc::new(agent.errands());
     loop {
