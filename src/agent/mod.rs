@@ -11,6 +11,7 @@
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
+//! | `emulator` | which QEMU is that of a VM |
 //! | `level` | how much a pod's VM may lock, kept on disk |
 //! | `look` | gathering what was seen |
 //! | `refusal`, `status` | what people are told |
@@ -20,6 +21,7 @@
 
 mod back;
 mod devices;
+mod emulator;
 mod errand;
 mod id;
 mod inventory;

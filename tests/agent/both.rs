@@ -46,6 +46,7 @@ async fn a_lock_is_not_added_to_a_vm_that_runs() {
     assert!(ask(&agent, "quiet", None).await.is_ok());
     rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "4242\n");
     rig.write("proc/4242/stat", "4242 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    rig.write("proc/4242/cmdline", "/usr/libexec/qemu-kvm\0-name\0guest=vms_a,debug-threads=on\0-S\0");
     let exe = rig.model.root().path("proc/4242/exe");
     std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", exe).unwrap();
     assert!(ask(&agent, "quiet", None).await.is_ok(), "what is there is there");

@@ -173,11 +173,25 @@ async fn another_pods_device_is_no_leave_to_lock() {
     assert!(agent.has_locks());
 }
 
+/// libvirt asks its QEMU what it can do, just when the sidecar asks.
+#[tokio::test]
+async fn a_probe_of_libvirts_is_no_vm_that_runs() {
+    let (rig, agent) = rig();
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "77\n");
+    rig.write("proc/77/stat", "77 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    rig.write("proc/77/cmdline", "/usr/libexec/qemu-kvm\0-S\0-nodefaults\0-machine\0none,accel=kvm:tcg\0-daemonize\0");
+    rig.write("proc/uptime", "2.00 1.00\n");
+    std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", rig.model.root().path("proc/77/exe")).unwrap();
+    assert_eq!(ask(&agent, &pod("vms"), quiet(None)).await, Ok(Reply::Ready { lock_confirmed: false }));
+    assert_eq!(irq(&rig), "0-1,4-7");
+}
+
 #[tokio::test]
 async fn a_vm_that_runs_already_is_not_prepared() {
     let (rig, agent) = rig();
     rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "77\n");
     rig.write("proc/77/stat", "77 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    rig.write("proc/77/cmdline", "/usr/libexec/qemu-kvm\0-name\0guest=vms_a,debug-threads=on\0-S\0");
     std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", rig.model.root().path("proc/77/exe")).unwrap();
     let refused = ask(&agent, &pod("vms"), quiet(None)).await.unwrap_err();
     assert!(refused.reason.contains("runs already"), "{refused}");
