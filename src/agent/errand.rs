@@ -174,8 +174,12 @@ where
         if let Some(failed) = state.and_then(|state| state.failed.clone()).filter(|_| held.is_some()) {
             return Err(Refusal::new(failed));
         }
-        // What was made before a restart of ours is only taken up again; a lock that is added is something new.
-        if running && (!ready || before.is_some()) {
+        // Once QEMU runs, whoever asks may be a guest that has broken out. What was made before a restart of ours is only taken up again, and
+        // no lock is added or raised: what the pod was granted is on the disk. (What its profiles give is the admin's word, not the pod's.)
+        let lock = state.and_then(|state| state.lock);
+        let most = desk.config.limits.memlock.max;
+        let more = asked.memlock.is_some_and(|asked| greater(lock, Some(capped(of_link(asked), most).0)) != lock);
+        if running && (!ready || more) {
             return Err(Refusal::new("this pod's VM runs already: what precedes its start comes too late"));
         }
         if asked.memlock.is_some() && !asked.profiles.iter().any(|name| self.locks(&desk, name, &pod.namespace)) {
@@ -183,7 +187,7 @@ where
         }
         let since = state.map_or_else(|| self.now(), |state| state.since);
         // What is held already stays: who asks first after a restart of ours may be one who knows nothing of it.
-        let (lock, confirmed, failed) = (state.and_then(|state| state.lock), false, None);
+        let (confirmed, failed) = (false, None);
         let fresh = PodState { since, asked: Some(asked.clone()), lock, confirmed, failed };
         desk.pods.insert(pod.uid.clone(), fresh);
         let (pod, owner) = (pod.clone(), owner.clone());
