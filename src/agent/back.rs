@@ -153,6 +153,7 @@ where
     /// Pods of which no control group is left have no profile any more.
     fn pods_gone(&self, desk: &mut Desk, look: &Look) {
         let Some(groups) = &look.cgroups else { return };
+        desk.over.only(groups, look.at);
         let gone: Vec<String> = desk
             .pods
             .iter()

@@ -160,6 +160,11 @@ where
                 Course::Back => Err(Refusal::new("what this pod had is just being given back")),
             };
         }
+        if desk.over.contains(&pod.uid) {
+            return Err(Refusal::new(
+                "this pod has said that its VM is over: a pod is prepared once, and another VM has another pod",
+            ));
+        }
         let state = desk.pods.get(&pod.uid);
         let before = state.and_then(|state| state.asked.clone());
         let both = before.as_ref().map_or_else(|| Some(asked.clone()), |before| before.with(&asked));
@@ -288,14 +293,20 @@ where
         let owner = owner_of(&pod.uid).map_err(Refusal::new)?;
         let task = {
             let mut desk = self.desk();
-            desk.pods.remove(&pod.uid);
-            desk.levels.forget(&pod.uid);
             let other = desk.tasks.get(owner.as_str()).cloned();
+            // What is being made is given back when the pod's control group is gone, if nobody asks again.
+            if other.as_ref().is_some_and(|task| task.course == Course::Ready) {
+                return Err(Refusal::new("the node is still being prepared for this pod: ask again"));
+            }
+            let is_held = self.0.engine.ledger().holdings.contains_key(&owner);
+            let was_prepared = desk.pods.remove(&pod.uid).is_some() || is_held;
+            desk.levels.forget(&pod.uid);
+            if was_prepared {
+                desk.over.note(&pod.uid, self.now());
+            }
             match other {
-                Some(task) if task.course == Course::Back => Some(task),
-                // What is being made is given back when the pod's control group is gone.
-                Some(_) => return Err(Refusal::new("the node is still being prepared for this pod: ask again")),
-                None if self.0.engine.ledger().holdings.contains_key(&owner) => Some(self.give_back(&mut desk, owner)),
+                Some(task) => Some(task),
+                None if is_held => Some(self.give_back(&mut desk, owner)),
                 None => None,
             }
         };

@@ -13,6 +13,7 @@
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
 //! | `emulator` | which QEMU is that of a VM |
 //! | `level` | how much a pod's VM may lock, kept on disk |
+//! | `over` | the pods that have said that their VM is over |
 //! | `look` | gathering what was seen |
 //! | `refusal`, `status` | what people are told |
 //!
@@ -30,6 +31,7 @@ mod lock;
 mod look;
 mod moment;
 mod offer;
+mod over;
 mod pods;
 mod promise;
 mod ready;
@@ -70,6 +72,7 @@ pub use tenancy::{APART, Answer, LAPSE, Look, PodName, PodUid, Tenancy, Verdict}
 
 use errand::PodState;
 use level::Levels;
+use over::Over;
 use task::Task;
 
 /// Where the agent is and what time it is there.
@@ -132,6 +135,7 @@ struct Desk {
     offers: BTreeMap<String, watch::Sender<Vec<Offer>>>,
     refusals: Refusals,
     pods: BTreeMap<PodUid, PodState>,
+    over: Over,
     levels: Levels,
     /// Why what a resource makes could not be made, by owner.
     unmade: BTreeMap<String, String>,
@@ -161,6 +165,7 @@ where
             offers: BTreeMap::new(),
             refusals: Refusals::default(),
             pods: BTreeMap::new(),
+            over: Over::default(),
             levels,
             unmade: BTreeMap::new(),
             again: BTreeMap::new(),
