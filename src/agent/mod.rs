@@ -196,7 +196,8 @@ where
                 // kubelet may still answer from its memory of the last boot: the promise is what that is held against.
                 false => Tenancy::begin(now),
             };
-            tenancies.insert(id.clone(), tenancy);
+            // kubelet may not name the pod any more, and it may not have opened anything yet: its control group is what is left.
+            tenancies.insert(id.clone(), Tenancy { uids: promise.uids.clone(), ..tenancy });
         }
         for (owner, holding) in &holdings {
             if let Some(id) = DeviceId::of_owner(owner).filter(|_| holding.phase == HoldingPhase::Ready) {
