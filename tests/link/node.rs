@@ -52,11 +52,13 @@ pub(crate) fn uid(number: u32) -> String {
     format!("0f9c2a7e-0000-4222-8333-{number:012x}")
 }
 
-/// Listens on a socket whose path may be longer than an address.
+/// Listens on a socket whose path may be longer than an address. It appears when somebody listens already, as a sidecar's does.
 pub(crate) fn listen(folder: &Path, name: &str) -> UnixListener {
     use std::os::fd::AsRawFd as _;
     let opened = fs::File::open(folder).unwrap();
-    UnixListener::bind(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd())).unwrap()
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/.{name}", opened.as_raw_fd())).unwrap();
+    fs::rename(folder.join(format!(".{name}")), folder.join(name)).unwrap();
+    listener
 }
 
 /// The same, with no room in its queue until somebody is taken out of it.
