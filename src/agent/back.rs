@@ -62,6 +62,7 @@ where
             }
             let Some(tenancy) = desk.tenancies.get(&id).cloned() else { continue };
             let (tenancy, verdict) = tenancy.after(&id, self.policy(&desk, &id), look);
+            desk.promises.had_by(&id, &tenancy.uids);
             match verdict {
                 Verdict::Used(_) | Verdict::Idle => drop(desk.tenancies.insert(id, tenancy)),
                 Verdict::Free { restore } => self.free(&mut desk, &id, restore),
@@ -153,6 +154,7 @@ where
     /// Pods of which no control group is left have no profile any more.
     fn pods_gone(&self, desk: &mut Desk, look: &Look) {
         let Some(groups) = &look.cgroups else { return };
+        desk.over.only(groups, look.at);
         let gone: Vec<String> = desk
             .pods
             .iter()

@@ -1,6 +1,6 @@
 //! One resource, for kubelet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
 
@@ -74,6 +74,7 @@ where
                 group: unit.group,
                 at: now,
                 boot: self.agent.0.settings.boot.clone(),
+                uids: BTreeSet::new(),
             };
             // An error here would kill the pod for good. What is not on the disk is forgotten if we end, and then refused.
             if let Err(error) = desk.promises.make(promise) {

@@ -160,6 +160,11 @@ where
                 Course::Back => Err(Refusal::new("what this pod had is just being given back")),
             };
         }
+        if desk.over.contains(&pod.uid) {
+            return Err(Refusal::new(
+                "this pod has said that its VM is over: a pod is prepared once, and another VM has another pod",
+            ));
+        }
         let state = desk.pods.get(&pod.uid);
         let before = state.and_then(|state| state.asked.clone());
         let both = before.as_ref().map_or_else(|| Some(asked.clone()), |before| before.with(&asked));
@@ -174,8 +179,12 @@ where
         if let Some(failed) = state.and_then(|state| state.failed.clone()).filter(|_| held.is_some()) {
             return Err(Refusal::new(failed));
         }
-        // What was made before a restart of ours is only taken up again; a lock that is added is something new.
-        if running && (!ready || before.is_some()) {
+        // Once QEMU runs, whoever asks may be a guest that has broken out. What was made before a restart of ours is only taken up again, and
+        // no lock is added or raised: what the pod was granted is on the disk. (What its profiles give is the admin's word, not the pod's.)
+        let lock = state.and_then(|state| state.lock);
+        let most = desk.config.limits.memlock.max;
+        let more = asked.memlock.is_some_and(|asked| greater(lock, Some(capped(of_link(asked), most).0)) != lock);
+        if running && (!ready || more) {
             return Err(Refusal::new("this pod's VM runs already: what precedes its start comes too late"));
         }
         if asked.memlock.is_some() && !asked.profiles.iter().any(|name| self.locks(&desk, name, &pod.namespace)) {
@@ -183,7 +192,7 @@ where
         }
         let since = state.map_or_else(|| self.now(), |state| state.since);
         // What is held already stays: who asks first after a restart of ours may be one who knows nothing of it.
-        let (lock, confirmed, failed) = (state.and_then(|state| state.lock), false, None);
+        let (confirmed, failed) = (false, None);
         let fresh = PodState { since, asked: Some(asked.clone()), lock, confirmed, failed };
         desk.pods.insert(pod.uid.clone(), fresh);
         let (pod, owner) = (pod.clone(), owner.clone());
@@ -284,14 +293,20 @@ where
         let owner = owner_of(&pod.uid).map_err(Refusal::new)?;
         let task = {
             let mut desk = self.desk();
-            desk.pods.remove(&pod.uid);
-            desk.levels.forget(&pod.uid);
             let other = desk.tasks.get(owner.as_str()).cloned();
+            // What is being made is given back when the pod's control group is gone, if nobody asks again.
+            if other.as_ref().is_some_and(|task| task.course == Course::Ready) {
+                return Err(Refusal::new("the node is still being prepared for this pod: ask again"));
+            }
+            let is_held = self.0.engine.ledger().holdings.contains_key(&owner);
+            let was_prepared = desk.pods.remove(&pod.uid).is_some() || is_held;
+            desk.levels.forget(&pod.uid);
+            if was_prepared {
+                desk.over.note(&pod.uid, self.now());
+            }
             match other {
-                Some(task) if task.course == Course::Back => Some(task),
-                // What is being made is given back when the pod's control group is gone.
-                Some(_) => return Err(Refusal::new("the node is still being prepared for this pod: ask again")),
-                None if self.0.engine.ledger().holdings.contains_key(&owner) => Some(self.give_back(&mut desk, owner)),
+                Some(task) => Some(task),
+                None if is_held => Some(self.give_back(&mut desk, owner)),
                 None => None,
             }
         };

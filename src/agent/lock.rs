@@ -1,7 +1,8 @@
 //! The memory lock of a VM, as a level.
 //!
 //! KubeVirt up to 1.9 sets it again on every sync (KubeVirt: pkg/hypervisor/kvm/runtime.go, AdjustResources), so setting it once is not
-//! enough: it is asserted on the pod's libvirt until QEMU runs, for a child inherits it, and then on QEMU until it ends. Never lowered.
+//! enough: it is asserted on the pod's libvirt until QEMU runs, for a child inherits it, and then on QEMU until it ends. libvirt is not let
+//! go meanwhile: a QEMU that was seen may not be the VM's (see `pods`), and the VM's would then inherit too little. Never lowered.
 
 use std::os::fd::AsFd;
 
@@ -28,16 +29,26 @@ pub(super) enum Held {
     Nobody,
 }
 
-/// Holds the level of a pod: on QEMU, or on libvirt as long as there is none.
+impl Held {
+    /// Of two processes together: one that is nobody says nothing.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Raised, _) | (_, Self::Raised) => Self::Raised,
+            (Self::As, _) | (_, Self::As) => Self::As,
+            (Self::Nobody, Self::Nobody) => Self::Nobody,
+        }
+    }
+}
+
+/// Holds the level of a pod: on libvirt and on QEMU, whichever there are.
 ///
 /// # Errors
 ///
-/// One line: the system refused, or the process is another one now.
+/// One line: the system refused, or a process is another one now. The other was raised all the same.
 pub(super) fn hold(root: &Root, uid: &str, found: &VmProcesses, level: Memlock) -> Result<Held, String> {
-    match found.qemu.as_ref().or(found.libvirt.as_ref()) {
-        Some(found) => raise(root, uid, found, level),
-        None => Ok(Held::Nobody),
-    }
+    let all = [&found.libvirt, &found.qemu].into_iter().flatten();
+    let held: Vec<_> = all.map(|found| raise(root, uid, found, level)).collect();
+    held.into_iter().try_fold(Held::Nobody, |before, held| Ok(before.with(held?)))
 }
 
 fn raise(root: &Root, uid: &str, found: &Found, level: Memlock) -> Result<Held, String> {
@@ -130,44 +141,56 @@ mod tests {
         assert!(error.ends_with("is another one now"), "{error}");
     }
 
-    /// Whoever sets it again, it is raised again; what is more stays.
+    /// Whoever sets it again, it is raised again; what is more stays. And libvirt keeps it beside QEMU.
     #[test]
     fn a_level_is_held() {
         use std::os::unix::fs::symlink;
         const UID: &str = "1f2e3d4c-0a1b-4c5d-8e9f-001122334455";
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let pid = Pid::from_child(&child);
         let tree = tempfile::tempdir().unwrap();
-        let folder = tree.path().join(format!("proc/{}", child.id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        // The process itself, in a pod.
-        for file in ["stat", "limits"] {
-            symlink(format!("/proc/{}/{file}", child.id()), folder.join(file)).unwrap();
-        }
-        std::fs::write(folder.join("cgroup"), format!("0::/kubepods/pod{UID}/x\n")).unwrap();
         let root = Root::new(tree.path());
-        let process = ProcessId::of(&root, child.id()).unwrap();
-        let found = VmProcesses { libvirt: Some(Found { process, cgroup: String::new() }), qemu: None };
+        let folder = |pid: u32| tree.path().join(format!("proc/{pid}"));
+        // Processes themselves, in a pod.
+        let mut children = [(); 2].map(|()| std::process::Command::new("sleep").arg("60").spawn().unwrap());
+        let [libvirt, qemu] = [0, 1].map(|number: usize| {
+            let pid = children[number].id();
+            std::fs::create_dir_all(folder(pid)).unwrap();
+            for file in ["stat", "limits"] {
+                symlink(format!("/proc/{pid}/{file}"), folder(pid).join(file)).unwrap();
+            }
+            std::fs::write(folder(pid).join("cgroup"), format!("0::/kubepods/pod{UID}/x\n")).unwrap();
+            Found { process: ProcessId::of(&root, pid).unwrap(), cgroup: String::new() }
+        });
         let own = rustix::process::getrlimit(Resource::Memlock);
         let low = || {
-            let limit = Rlimit { current: Some(65_536), maximum: own.maximum };
-            prlimit(Some(pid), Resource::Memlock, limit).unwrap();
+            for child in &children {
+                let limit = Rlimit { current: Some(65_536), maximum: own.maximum };
+                prlimit(Some(Pid::from_child(child)), Resource::Memlock, limit).unwrap();
+            }
         };
-        let level = |bytes| hold(&root, UID, &found, Memlock::Size(ByteSize::bytes(bytes)));
-        for _ in 0..2 {
+        let may = |found: &Found| {
+            let limits = std::fs::read_to_string(folder(found.process.pid).join("limits")).unwrap();
+            let line = limits.lines().find(|line| line.starts_with("Max locked memory")).unwrap();
+            line.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap()
+        };
+        let alone = VmProcesses { libvirt: Some(libvirt.clone()), qemu: None };
+        let both = VmProcesses { libvirt: Some(libvirt.clone()), qemu: Some(qemu.clone()) };
+        let level = |found: &VmProcesses, bytes| hold(&root, UID, found, Memlock::Size(ByteSize::bytes(bytes)));
+        for (found, raised) in [(&alone, [131_072, 65_536]), (&both, [131_072; 2]), (&both, [131_072; 2])] {
             low();
-            assert_eq!(level(131_072), Ok(Held::Raised));
-            assert_eq!(level(131_072), Ok(Held::As));
+            assert_eq!(level(found, 131_072), Ok(Held::Raised));
+            assert_eq!([&libvirt, &qemu].map(may), raised);
+            assert_eq!(level(found, 131_072), Ok(Held::As));
         }
-        assert_eq!(level(4096), Ok(Held::As), "never lowered");
-        let limits = std::fs::read_to_string(folder.join("limits")).unwrap();
-        assert!(
-            limits.lines().any(|line| line.starts_with("Max locked memory") && line.contains(" 131072 ")),
-            "{limits}"
-        );
-        let gone = VmProcesses::default();
-        assert_eq!(hold(&root, UID, &gone, Memlock::Unlimited), Ok(Held::Nobody));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        assert_eq!(level(&both, 4096), Ok(Held::As), "never lowered");
+        assert_eq!([&libvirt, &qemu].map(may), [131_072; 2]);
+        assert_eq!(hold(&root, UID, &VmProcesses::default(), Memlock::Unlimited), Ok(Held::Nobody));
+        // One that has ended is said to, and keeps nobody from the other.
+        low();
+        children[0].kill().unwrap();
+        children[0].wait().unwrap();
+        assert!(level(&both, 131_072).is_err());
+        assert_eq!(may(&qemu), 131_072);
+        children[1].kill().unwrap();
+        children[1].wait().unwrap();
     }
 }

@@ -52,7 +52,7 @@ where
     /// Whether there is anything to look for at all.
     pub fn has_anything(&self) -> bool {
         let desk = self.desk();
-        !desk.tenancies.is_empty() || !desk.pods.is_empty() || !desk.again.is_empty()
+        !desk.tenancies.is_empty() || !desk.pods.is_empty() || !desk.again.is_empty() || !desk.over.is_empty()
     }
 
     /// Whether something that resources make could not be made. What is tried for it, and undone, the kernel tells of, too.

@@ -11,7 +11,9 @@
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
+//! | `emulator` | which QEMU is that of a VM |
 //! | `level` | how much a pod's VM may lock, kept on disk |
+//! | `over` | the pods that have said that their VM is over |
 //! | `look` | gathering what was seen |
 //! | `refusal`, `status` | what people are told |
 //!
@@ -20,6 +22,7 @@
 
 mod back;
 mod devices;
+mod emulator;
 mod errand;
 mod id;
 mod inventory;
@@ -28,6 +31,7 @@ mod lock;
 mod look;
 mod moment;
 mod offer;
+mod over;
 mod pods;
 mod promise;
 mod ready;
@@ -68,6 +72,7 @@ pub use tenancy::{APART, Answer, LAPSE, Look, PodName, PodUid, Tenancy, Verdict}
 
 use errand::PodState;
 use level::Levels;
+use over::Over;
 use task::Task;
 
 /// Where the agent is and what time it is there.
@@ -130,6 +135,7 @@ struct Desk {
     offers: BTreeMap<String, watch::Sender<Vec<Offer>>>,
     refusals: Refusals,
     pods: BTreeMap<PodUid, PodState>,
+    over: Over,
     levels: Levels,
     /// Why what a resource makes could not be made, by owner.
     unmade: BTreeMap<String, String>,
@@ -159,6 +165,7 @@ where
             offers: BTreeMap::new(),
             refusals: Refusals::default(),
             pods: BTreeMap::new(),
+            over: Over::default(),
             levels,
             unmade: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -189,7 +196,8 @@ where
                 // kubelet may still answer from its memory of the last boot: the promise is what that is held against.
                 false => Tenancy::begin(now),
             };
-            tenancies.insert(id.clone(), tenancy);
+            // kubelet may not name the pod any more, and it may not have opened anything yet: its control group is what is left.
+            tenancies.insert(id.clone(), Tenancy { uids: promise.uids.clone(), ..tenancy });
         }
         for (owner, holding) in &holdings {
             if let Some(id) = DeviceId::of_owner(owner).filter(|_| holding.phase == HoldingPhase::Ready) {

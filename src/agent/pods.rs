@@ -9,6 +9,7 @@ use crate::host::{Owner, Root, owner};
 use crate::prep::PodPlace;
 use crate::prep::hand::ProcessId;
 
+use super::emulator::is_vm;
 use super::tenancy::{PodName, PodUid};
 
 /// Where control groups are.
@@ -82,7 +83,7 @@ pub fn uids_of(root: &Root, names: &BTreeSet<PodName>) -> BTreeMap<PodName, BTre
 pub(super) struct VmProcesses {
     /// libvirt's daemon.
     pub(super) libvirt: Option<Found>,
-    /// QEMU.
+    /// QEMU, of the VM: not one that libvirt only asks what it can do.
     pub(super) qemu: Option<Found>,
 }
 
@@ -107,15 +108,19 @@ pub(super) fn vm_processes(root: &Root, cgroups: &[String]) -> VmProcesses {
         let procs = root.text(format!("{folder}/cgroup.procs")).ok().flatten().unwrap_or_default();
         for pid in procs.lines().filter_map(|line| line.parse().ok()) {
             let Some(program) = program(root, pid) else { continue };
-            let slot = match program.as_str() {
-                "virtqemud" | "libvirtd" => &mut found.libvirt,
-                "qemu-kvm" => &mut found.qemu,
-                other if other.starts_with("qemu-system-") => &mut found.qemu,
+            let is_qemu = match program.as_str() {
+                "virtqemud" | "libvirtd" => false,
+                "qemu-kvm" => true,
+                other if other.starts_with("qemu-system-") => true,
                 _ => continue,
             };
-            if let Some(process) = ProcessId::of(root, pid) {
-                *slot = Some(Found { process, cgroup: cgroup.clone() });
-            }
+            let Some(process) = ProcessId::of(root, pid) else { continue };
+            let slot = match is_qemu {
+                true if !is_vm(root, process) => continue,
+                true => &mut found.qemu,
+                false => &mut found.libvirt,
+            };
+            *slot = Some(Found { process, cgroup: cgroup.clone() });
         }
     }
     found
@@ -175,6 +180,7 @@ mod tests {
             .file("proc/41/stat", "41 (virtqemud) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 12 1 2")
             .link("proc/41/exe", "/usr/sbin/virtqemud")
             .file("proc/42/stat", "42 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2")
+            .file("proc/42/cmdline", crate::agent::emulator::VM)
             .link("proc/42/exe", "/usr/libexec/qemu-kvm (deleted)")
             .folder("sys/fs/cgroup/system.slice/sshd.service")
     }
@@ -192,6 +198,16 @@ mod tests {
         assert_eq!(place.cgroup, Some(format!("{}/{C}", slice(UID))));
         assert_eq!(place.cpus.unwrap().to_string(), "2-3");
         assert_eq!(cgroups_of_pods(&Tree::new().root()), None);
+    }
+
+    /// libvirt is where it was, and so is the place of the VM.
+    #[test]
+    fn a_probe_is_not_the_vm() {
+        let tree = tree().file("proc/42/cmdline", crate::agent::emulator::PROBE_OF_LIBVIRT);
+        let pods = cgroups_of_pods(&tree.root()).unwrap();
+        let found = vm_processes(&tree.root(), &pods[UID]);
+        assert_eq!((found.libvirt.unwrap().process.pid, found.qemu), (41, None));
+        assert_eq!(place(&tree.root(), &UID.to_owned(), &pods).cgroup, Some(format!("{}/{C}", slice(UID))));
     }
 
     #[test]

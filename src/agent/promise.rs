@@ -3,7 +3,7 @@
 //! kubelet asks once per container and answers from its own memory afterwards, even after the node was booted again; so what was said
 //! then is held against what is so now, each time a container is started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -17,6 +17,7 @@ use crate::kubelet::{Allocation, DeviceNode};
 use super::id::DeviceId;
 use super::inventory::Unit;
 use super::moment::Moment;
+use super::tenancy::PodUid;
 
 /// What was said of one id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Promise {
     pub at: Moment,
     /// In which boot.
     pub boot: String,
+    /// The pods that have had it since, as far as known; an older file names none. An agent that comes later looks for what is left of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub uids: BTreeSet<PodUid>,
 }
 
 /// The promises of a node, a small file each.
@@ -90,6 +94,15 @@ impl Promises {
         let written = serde_json::to_vec(&promise).map_err(io::Error::from).and_then(|bytes| replace(&path, &bytes));
         self.all.insert(promise.id.clone(), promise);
         written
+    }
+
+    /// Notes which pods have what was promised, if that is news.
+    pub(super) fn had_by(&mut self, id: &DeviceId, uids: &BTreeSet<PodUid>) {
+        let Some(promise) = self.all.get(id).filter(|promise| !uids.is_subset(&promise.uids)) else { return };
+        let uids = promise.uids.union(uids).cloned().collect();
+        if let Err(error) = self.make(Promise { uids, ..promise.clone() }) {
+            tracing::error!(device = id.as_str(), reason = %error, "whose device it is is not on the disk");
+        }
     }
 
     /// Forgets one.
@@ -201,6 +214,7 @@ mod tests {
             group: Some(7),
             at: Moment(9),
             boot: "b".to_owned(),
+            uids: BTreeSet::new(),
         };
         let (mut promises, _) = Promises::open(state.path()).unwrap();
         promises.make(promise.clone()).unwrap();
@@ -210,7 +224,16 @@ mod tests {
         assert_eq!(promises.get(&id), Some(&promise));
         assert_eq!(troubles.len(), 1);
         assert!(!state.path().join("promises/x.new").exists());
+        // Who had it is kept, and nobody is left out again; a file without is an older one's, as the one above.
+        let uids = |names: &[&str]| -> BTreeSet<PodUid> { names.iter().map(ToString::to_string).collect() };
+        assert!(!fs::read_to_string(promises.path(&id)).unwrap().contains("uids"));
+        for (noted, known) in [("a", &["a"][..]), ("b", &["a", "b"]), ("a", &["a", "b"])] {
+            promises.had_by(&id, &uids(&[noted]));
+            let (again, _) = Promises::open(state.path()).unwrap();
+            assert_eq!(again.get(&id), Some(&Promise { uids: uids(known), ..promise.clone() }));
+        }
         promises.forget(&id).unwrap();
+        promises.had_by(&id, &uids(&["c"]));
         promises.forget(&id).unwrap();
         assert_eq!(Promises::open(state.path()).unwrap().0.all().len(), 0);
     }

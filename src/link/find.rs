@@ -280,9 +280,13 @@ impl<E: Errands, N: Names> Finder<E, N> {
                     known.crowded_out = true;
                     known.later();
                 }
+                (None, None) => {
+                    known.tell(uid, "so many wait at its socket that nobody else can: it is tried again".to_owned());
+                    known.later();
+                }
                 // It is the one that is linked.
-                (_, None) => {}
-                (Some(_), Some(_)) => known.refuse_two(uid),
+                (Some(link), None) if link.file == socket.file => {}
+                (Some(_), _) => known.refuse_two(uid),
             },
             (Some(_), false) => known.refuse_two(uid),
         }

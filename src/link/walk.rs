@@ -58,7 +58,8 @@ pub type FileId = (u64, u64);
 pub struct Socket {
     /// Its file.
     pub file: FileId,
-    /// The connection, over which nothing was said yet; none to a socket that was known before.
+    /// The connection, over which nothing was said yet; none to a socket that was known before, and none to one at which so many wait
+    /// already that nobody else can now.
     pub stream: Option<UnixStream>,
 }
 
@@ -225,11 +226,17 @@ fn connect(folder: &OwnedFd, name: &OsStr, known: Option<FileId>) -> Option<Sock
         return None;
     }
     let file = (stat.st_dev, stat.st_ino);
-    let stream = if known == Some(file) { None } else { Some(connect_to(&opened).ok()?) };
-    Some(Socket { file, stream })
+    if known == Some(file) {
+        return Some(Socket { file, stream: None });
+    }
+    match connect_to(&opened) {
+        Ok(stream) => Some(Socket { file, stream: Some(stream) }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(Socket { file, stream: None }),
+        Err(_) => None,
+    }
 }
 
-/// Connects without ever waiting: a listener whose queue is full is tried again later.
+/// Connects without ever waiting: a listener whose queue is full (unix(7): EAGAIN) is tried again later.
 fn connect_to(file: &OwnedFd) -> io::Result<UnixStream> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

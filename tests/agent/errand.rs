@@ -107,6 +107,7 @@ async fn a_memory_lock_until_the_pod_is_gone() {
     assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
     assert_eq!(kept(), 0);
     assert!(!agent.has_locks());
+    let agent = restart(agent);
     ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
     settle(&agent);
     std::fs::remove_dir_all(rig.model.root().path(group.trim_end_matches("/cgroup.procs"))).unwrap();
@@ -125,13 +126,45 @@ async fn a_memory_lock_until_the_pod_is_gone() {
     assert!(agent.has_locks());
 }
 
+/// It is not prepared again, which it could have for ever: services stopped and started, interrupts moved to and fro.
 #[tokio::test]
 async fn a_pod_that_says_it_is_over() {
     let (rig, agent) = rig();
-    ask(&agent, &pod("vms"), quiet(None)).await.unwrap();
+    let groups = || cgroups_of_pods(&rig.model.root()).map(|pods| pods.into_keys().collect());
+    let look = || {
+        rig.pass(1);
+        agent.look(&Look { cgroups: groups(), ..rig.seen(&[]) });
+        settle(&agent);
+    };
+    let ready = Ok(Reply::Ready { lock_confirmed: false });
+    // Who has nothing has nothing to end.
     assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+    assert_eq!(ask(&agent, &pod("vms"), quiet(None)).await, ready);
+    settle(&agent);
+    assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+    settle(&agent);
     assert_eq!(irq(&rig), "0-7");
-    assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released));
+    let writes = rig.model.writes();
+    for _ in 0..3 {
+        let refused = ask(&agent, &pod("vms"), quiet(None)).await.unwrap_err();
+        assert!(refused.reason.starts_with("this pod has said that its VM is over"), "{refused}");
+        assert_eq!(ask(&agent, &pod("vms"), Request::Release).await, Ok(Reply::Released), "as often as it likes");
+        look();
+        assert!(agent.has_anything(), "until it is gone it is known");
+    }
+    assert_eq!(rig.model.writes(), writes);
+
+    // The VM's next pod is another one, also while the first one still ends.
+    let next = Pod { uid: UID.replace('1', "2"), name: "launcher-2".to_owned(), ..pod("vms") };
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{}/cgroup.procs", next.uid), "");
+    assert_eq!(ask(&agent, &next, quiet(None)).await, ready);
+    assert_eq!(irq(&rig), "0-1,4-7");
+    settle(&agent);
+    for uid in [UID, &next.uid] {
+        std::fs::remove_dir_all(rig.model.root().path(format!("sys/fs/cgroup/kubepods/pod{uid}"))).unwrap();
+    }
+    look();
+    assert!(agent.engine().ledger().is_empty() && !agent.has_anything(), "nothing is kept of who is gone");
 }
 
 #[tokio::test]
@@ -173,11 +206,25 @@ async fn another_pods_device_is_no_leave_to_lock() {
     assert!(agent.has_locks());
 }
 
+/// libvirt asks its QEMU what it can do, just when the sidecar asks.
+#[tokio::test]
+async fn a_probe_of_libvirts_is_no_vm_that_runs() {
+    let (rig, agent) = rig();
+    rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "77\n");
+    rig.write("proc/77/stat", "77 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    rig.write("proc/77/cmdline", "/usr/libexec/qemu-kvm\0-S\0-nodefaults\0-machine\0none,accel=kvm:tcg\0-daemonize\0");
+    rig.write("proc/uptime", "2.00 1.00\n");
+    std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", rig.model.root().path("proc/77/exe")).unwrap();
+    assert_eq!(ask(&agent, &pod("vms"), quiet(None)).await, Ok(Reply::Ready { lock_confirmed: false }));
+    assert_eq!(irq(&rig), "0-1,4-7");
+}
+
 #[tokio::test]
 async fn a_vm_that_runs_already_is_not_prepared() {
     let (rig, agent) = rig();
     rig.write(&format!("sys/fs/cgroup/kubepods/pod{UID}/cgroup.procs"), "77\n");
     rig.write("proc/77/stat", "77 (qemu-kvm) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 13 1 2");
+    rig.write("proc/77/cmdline", "/usr/libexec/qemu-kvm\0-name\0guest=vms_a,debug-threads=on\0-S\0");
     std::os::unix::fs::symlink("/usr/libexec/qemu-kvm", rig.model.root().path("proc/77/exe")).unwrap();
     let refused = ask(&agent, &pod("vms"), quiet(None)).await.unwrap_err();
     assert!(refused.reason.contains("runs already"), "{refused}");

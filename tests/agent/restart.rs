@@ -1,7 +1,9 @@
 //! Agents come and go; what they began is finished or undone, and nothing live is touched.
 
+use virt_tailor::agent::Look;
+
 use crate::hand::ModelHands;
-use crate::rig::{GPUS, RESOURCES, Rig, allocate, only, prepare, settle};
+use crate::rig::{GPUS, RESOURCES, Rig, UID, allocate, only, prepare, settle};
 use crate::{AUDIO, GPU};
 
 #[tokio::test]
@@ -82,4 +84,48 @@ async fn another_boot_begins_anew_and_the_promise_is_remembered() {
     prepare(&agent, GPUS, &id).await.unwrap();
     rig.pod_gone(&agent);
     assert_eq!(rig.model.driver(GPU).as_deref(), Some("nouveau"));
+}
+
+/// While there was no agent the pod was deleted by force. QEMU, which kubelet does not name any more, is about to open the group.
+#[tokio::test]
+async fn what_is_left_of_a_pod_keeps_its_device() {
+    for older in [false, true] {
+        let rig = Rig::new();
+        let agent = rig.start();
+        let before = rig.model.picture();
+        let id = only(&agent, GPUS);
+        allocate(&agent, GPUS, &id);
+        prepare(&agent, GPUS, &id).await.unwrap();
+        rig.pass(1);
+        agent.look(&rig.seen(&[&id]));
+        settle(&agent);
+        drop(agent);
+        let promise = std::fs::read_dir(rig.state.path().join("promises")).unwrap().next().unwrap().unwrap().path();
+        let text = std::fs::read_to_string(&promise).unwrap();
+        let without = text.replace(&format!(",\"uids\":[\"{UID}\"]"), "");
+        assert_ne!(text, without);
+        if older {
+            std::fs::write(&promise, &without).unwrap();
+        }
+        let agent = rig.start();
+        let pass = |left: &[&str], seconds: u64| {
+            for _ in 0..seconds / 10 {
+                rig.pass(10);
+                let cgroups = Some(left.iter().map(ToString::to_string).collect());
+                agent.look(&Look { cgroups, ..rig.seen(&[]) });
+                settle(&agent);
+            }
+        };
+        let stays = || rig.model.driver(GPU).as_deref() == Some("vfio-pci");
+        pass(&[UID], 50);
+        assert!(stays());
+        pass(&[UID], 300);
+        // What an older agent wrote says not whose it is: then it lapses, as ever.
+        assert_eq!(stays(), !older);
+        // Its control group has gone; another's is nothing to it.
+        pass(&[&UID.replace('1', "2")], 20);
+        assert!(!stays());
+        assert_eq!(rig.model.picture(), before);
+        assert!(agent.engine().ledger().is_empty());
+    }
 }

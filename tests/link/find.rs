@@ -3,13 +3,16 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use virt_tailor::link::desk::{Confirmed, Desk, Policy};
 use virt_tailor::link::{Errand, Reply};
 
 use crate::agent::{Act, Agent};
 use crate::desk::serve;
-use crate::node::{Node, listen, uid};
+use crate::limits::Log;
+use crate::node::{Node, full, listen, uid};
 use crate::rig::{LONG, within};
 
 const READY: Act = Act::Answer(Reply::Ready { lock_confirmed: true });
@@ -80,6 +83,27 @@ async fn two_candidates_are_both_refused_and_a_link_ends_when_a_second_comes() {
     let seen = agent.sees(|seen| !seen.unlinked.is_empty()).await;
     assert_eq!(seen.unlinked, [uid(2)]);
     assert!(desk.confirm(&Errand::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_socket_whose_queue_is_full_is_tried_again() {
+    let node = Node::new();
+    let (listener, waiting) = full(&node.pod(1), "virt-tailor-a.sock");
+    let (log, _logging) = Log::start();
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    let said = async {
+        while log.lines("so many wait at its socket").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, said).await.unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    drop((listener.accept().await.unwrap(), waiting));
+    // Well before everything would be looked at anyway: that happens every 30 s.
+    timeout(Duration::from_secs(15), listener.accept()).await.expect("nobody has come").unwrap();
+    assert_eq!(log.lines("so many wait at its socket").len(), 1, "it is said once");
 }
 
 #[tokio::test]

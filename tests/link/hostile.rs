@@ -21,6 +21,7 @@ use virt_tailor::link::{Errand, Reply, Request};
 
 use crate::agent::{Act, Agent};
 use crate::desk::{NAME, serve};
+use crate::limits::Log;
 use crate::node::{Node, listen, uid};
 use crate::rig::LONG;
 
@@ -370,12 +371,96 @@ async fn a_link_on_which_no_ping_is_answered_ends_and_no_other() {
     assert_eq!([2, 3].map(|number| seen.linked.iter().filter(|linked| **linked == uid(number)).count()), [1, 1]);
 }
 
+/// Who is silent is let go of after five seconds, and not before.
+#[tokio::test]
+async fn silence_ends_a_link_after_five_seconds() {
+    let node = Node::new();
+    raw(&node.pod(1), hold);
+    let (log, _logging) = Log::start();
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    let begin = std::time::Instant::now();
+    let line = said_of(&log, 1).await;
+    assert!(line.contains("nothing was said within 5 s"), "{line}");
+    assert!(begin.elapsed() > Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert_eq!(agent.seen().linked, [""; 0]);
+}
+
+/// What is as long as it may be, and what is longer: each limit is what decides, not another one behind it.
+#[tokio::test]
+async fn lists_of_headers_and_messages_have_a_greatest_length() {
+    let node = Node::new();
+    let mut short = talk(&node.pod(1), 2, 6 << 10, |number| match number {
+        0 => hello(),
+        _ => prepare(number, &[&"y".repeat(15 << 10)]),
+    });
+    let _headers = talk(&node.pod(2), 2, 10 << 10, |_| hello());
+    let mut message = talk(&node.pod(3), 2, 0, |number| match number {
+        0 => hello(),
+        _ => prepare(number, &[&"y".repeat(17 << 10)]),
+    });
+    let (log, _logging) = Log::start();
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    assert!(matches!(short.answer(1).await, Answer::Refused(_)));
+    let line = said_of(&log, 2).await;
+    assert!(line.contains("the connection is broken: "), "{line}");
+    let line = said_of(&log, 3).await;
+    assert!(line.contains("the connection is broken: ") && line.contains("16384"), "{line}");
+    let seen = agent.seen();
+    assert!(seen.linked.contains(&uid(1)) && !seen.unlinked.contains(&uid(1)), "{seen:?}");
+    assert!(!seen.linked.contains(&uid(2)), "{:?}", seen.linked);
+    assert!(seen.linked.contains(&uid(3)) && seen.unlinked.contains(&uid(3)), "{seen:?}");
+    let mut heard = Vec::new();
+    while let Ok(message) = message.heard.try_recv() {
+        heard.push(message.id);
+    }
+    assert!(heard.iter().all(|id| *id == 0), "only our own Hello: {heard:?}");
+}
+
+/// What a peer says is shown up to 300 characters: in an answer, and in the log.
+#[tokio::test]
+async fn a_long_text_of_the_other_side_is_cut() {
+    let node = Node::new();
+    let mut talking = talk(&node.pod(1), 2, 0, |number| match number {
+        0 => FromSidecar { id: 0, ask: Some(Ask::Hello(Hello { version: "v".repeat(1000), node: String::new() })) },
+        _ => prepare(number, &[&"é".repeat(1000)]),
+    });
+    let (log, _logging) = Log::start();
+    let agent = Agent::new([READY]);
+    let _finding = agent.serve(node.places());
+    let Answer::Refused(refused) = talking.answer(1).await else { panic!("not refused") };
+    // A quotation mark comes first.
+    assert_eq!(refused.reason, format!("\"{}…", "é".repeat(299)));
+    let linked = log.lines("linked");
+    let [linked] = linked.as_slice() else { panic!("{linked:?}") };
+    assert!(linked.contains(&format!("{}…", "v".repeat(300))) && !linked.contains(&"v".repeat(301)), "{linked}");
+}
+
+/// The first thing that is said of why a pod has no link.
+async fn said_of(log: &Log, number: u32) -> String {
+    let uid = uid(number);
+    let said = async {
+        loop {
+            let lines = log.lines("no link to this pod");
+            if let Some(line) = lines.into_iter().find(|line| line.contains(&uid)) {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, said).await.expect("nothing is said of it")
+}
+
 /// Pods that are hostile in every way there is.
 pub(crate) struct Crowd {
     /// How many there are, numbered from 1.
     pub(crate) pods: u32,
+    /// How many kinds of them.
+    kinds: u32,
     /// How often somebody came to each.
     calls: Vec<Arc<AtomicU64>>,
+    silent: Vec<Arc<AtomicU64>>,
     _talkers: Vec<Talking>,
 }
 
@@ -387,10 +472,10 @@ impl Crowd {
             pods += 1;
             node.pod(pods)
         };
-        let (mut calls, mut talkers) = (Vec::new(), Vec::new());
+        let (mut calls, mut silent, mut talkers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..times {
             // Silence.
-            calls.push(raw(&next(), hold));
+            silent.push(raw(&next(), hold));
             // Hangs up.
             calls.push(raw(&next(), |_| ()));
             // Not HTTP/2 at all.
@@ -437,8 +522,19 @@ impl Crowd {
                 _ => prepare(number, &[&"y".repeat(15 << 10)]),
             }));
         }
+        calls.extend(silent.iter().cloned());
         calls.extend(talkers.iter().map(|talking| Arc::clone(&talking.calls)));
-        Self { pods, calls, _talkers: talkers }
+        Self { pods, kinds: pods / times, calls, silent, _talkers: talkers }
+    }
+
+    /// How often somebody came to those who are silent.
+    pub(crate) fn calls_of_silent(&self) -> Vec<u64> {
+        self.silent.iter().map(|calls| calls.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Who introduces himself, and then asks without end: the last kind.
+    fn introduced(&self) -> Vec<String> {
+        (1..=self.pods).filter(|number| number.is_multiple_of(self.kinds)).map(uid).collect()
     }
 
     /// How often somebody came, to each.
@@ -467,6 +563,10 @@ async fn every_kind_of_hostility_costs_its_own_link_and_little_memory() {
     assert!(grown < 64 << 10, "{grown} KiB for {hostile} links and their servers");
     // Nobody came further than an introduction, and only who introduced himself came so far.
     let seen = agent.seen();
+    let introduced = crowd.introduced();
+    assert!(introduced.iter().all(|uid| seen.linked.contains(uid)), "{:?}", seen.linked);
+    let strangers = seen.linked.iter().filter(|linked| **linked != uid(hostile + 1) && !introduced.contains(linked));
+    assert_eq!(strangers.count(), 0, "{:?}", seen.linked);
     assert_eq!(seen.linked.iter().filter(|linked| **linked == uid(hostile + 1)).count(), 1);
     assert_eq!(seen.unlinked.iter().filter(|linked| **linked == uid(hostile + 1)).count(), 0);
     assert!(seen.asked.iter().all(|(pod, _)| pod.uid == uid(hostile + 1)), "{:?}", seen.asked.len());

@@ -1,7 +1,7 @@
 //! A node's folders: kubelet's pods, and their logs.
 
 use std::fs;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -54,9 +54,21 @@ pub(crate) fn uid(number: u32) -> String {
     format!("0f9c2a7e-0000-4222-8333-{number:012x}")
 }
 
-/// Listens on a socket whose path may be longer than an address.
+/// Listens on a socket whose path may be longer than an address. It appears when somebody listens already, as a sidecar's does.
 pub(crate) fn listen(folder: &Path, name: &str) -> UnixListener {
     use std::os::fd::AsRawFd as _;
     let opened = fs::File::open(folder).unwrap();
-    UnixListener::bind(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd())).unwrap()
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/.{name}", opened.as_raw_fd())).unwrap();
+    fs::rename(folder.join(format!(".{name}")), folder.join(name)).unwrap();
+    listener
+}
+
+/// The same, with no room in its queue until somebody is taken out of it.
+pub(crate) fn full(folder: &Path, name: &str) -> (UnixListener, UnixStream) {
+    use std::os::fd::AsRawFd as _;
+    let listener = listen(folder, name);
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let opened = fs::File::open(folder).unwrap();
+    let waiting = UnixStream::connect(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd())).unwrap();
+    (listener, waiting)
 }

@@ -128,6 +128,9 @@ async fn a_crowd_of_hostile_pods_costs_the_agent_little() {
     let all: u64 = calls.iter().sum();
     println!("{} hostile pods, {all} connections: {grown} KiB more at most, {used} ticks", crowd.pods);
     assert!(calls.iter().all(|calls| *calls > 0), "{calls:?}");
+    // Silence is no link for ever: after five seconds it ends, and a second later somebody comes again.
+    let silent = crowd.calls_of_silent();
+    assert!(silent.iter().all(|calls| *calls >= 2), "{silent:?}");
     // One a second at first and then twice as long each time: within a minute seven, and a socket that comes and goes is no way round.
     assert!(calls.iter().all(|calls| *calls <= 8), "{calls:?}");
     assert!(used <= all * 3, "{used} ticks for {all} connections");

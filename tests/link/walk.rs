@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use virt_tailor::link::walk::{Found, Look, Pods};
 
-use crate::node::{Node, listen, uid};
+use crate::node::{Node, full, listen, uid};
 
 const NAME: &str = "virt-tailor-hook-sidecar-0-0123456789abcdef.sock";
 
@@ -58,6 +58,17 @@ fn a_socket_is_found_in_both_layouts() {
         // The file is there still, and nobody listens.
         assert_eq!(look(&node, 1).sockets.len(), 0);
     }
+}
+
+/// Nobody waits for it, and it counts: it may be the pod's sidecar, or an impostor.
+#[test]
+fn a_socket_whose_queue_is_full_is_one() {
+    let node = Node::new();
+    let (listener, waiting) = full(&node.pod(1), NAME);
+    let found = look(&node, 1);
+    assert!(found.sockets.len() == 1 && found.sockets[0].stream.is_none());
+    drop((listener.accept().unwrap(), waiting));
+    assert!(look(&node, 1).sockets[0].stream.is_some());
 }
 
 #[test]
