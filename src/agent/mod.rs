@@ -62,7 +62,7 @@ pub use look::{Watched, look_around};
 pub use moment::Moment;
 pub use pods::{cgroups_of_pods, uids_of};
 pub use promise::{Promise, Promises, allocation};
-pub use refusal::Refusals;
+pub use refusal::{Cause, Refusals, Refused};
 pub use status::{DeviceStatus, STATUS, Status};
 pub use tenancy::{APART, Answer, LAPSE, Look, PodName, PodUid, Tenancy, Verdict};
 

@@ -17,7 +17,7 @@ use crate::prep::{Compiler, Owner};
 
 use super::id::DeviceId;
 use super::inventory::{Inventory, Unit};
-use super::{Agent, Desk};
+use super::{Agent, Desk, Moment};
 
 /// What the owners of what resources make begin with.
 const MAKER: &str = "resource/";
@@ -185,7 +185,7 @@ where
 
     /// Shows kubelet what is so now.
     pub(super) fn publish(&self, desk: &mut Desk) {
-        let ledger = self.0.engine.ledger();
+        let (ledger, now) = (self.0.engine.ledger(), self.now());
         let mut lists: BTreeMap<String, Vec<Offer>> =
             desk.config.resources.iter().map(|resource| (resource.name.as_str().to_owned(), Vec::new())).collect();
         // Who was promised something is asked about by the name under which it was.
@@ -193,7 +193,7 @@ where
             lists.entry(promise.resource.clone()).or_default();
         }
         for (id, unit) in &desk.inventory.units {
-            let healthy = unhealthy(desk, &ledger, id, unit).is_none();
+            let healthy = unhealthy(desk, &ledger, id, unit, now).is_none();
             let offer = Offer { id: id.as_str().to_owned(), healthy, numa: unit.numa };
             lists.entry(unit.resource.clone()).or_default().push(offer);
         }
@@ -214,11 +214,12 @@ where
         });
     }
 
-    /// A device that was refused for long is asked after again: once nothing is in the way it is healthy, without anybody's help.
+    /// A device that was long refused for what a look can show is looked at again: once nothing is in the way it is healthy, without
+    /// anybody's help. One on which a plan failed is not: nothing of that is to be seen before the next try.
     fn look_at_refused(&self, site: &Site, config: &Effective) {
         let (lasting, units) = {
             let desk = self.desk();
-            let lasting = desk.refusals.ids().into_iter().filter(|id| desk.refusals.lasting(id).is_some());
+            let lasting = desk.refusals.obstructed(self.now()).into_iter();
             let lasting: Vec<DeviceId> =
                 lasting.filter(|id| !desk.tasks.contains_key(&format!("device/{id}"))).collect();
             let units = desk.inventory.units.clone();
@@ -230,13 +231,22 @@ where
             let (Some(unit), Some(owner)) = (units.get(&id), id.owner()) else { continue };
             let Some(resource) = config.resource(&unit.resource) else { continue };
             let Ok(request) = compiler.late(resource, &unit.offered, &owner) else { continue };
-            if self.0.engine.obstacles(&request).is_ok_and(|reasons| reasons.is_empty()) {
+            if self.is_in_the_way(&ledger, &request) == Some(false) {
                 let mut desk = self.desk();
                 desk.refusals.clear(&id);
                 self.publish(&mut desk);
                 tracing::info!(device = id.as_str(), "nothing stands in the way any more");
             }
         }
+    }
+
+    /// Whether a look shows that something stands in the way of a request, the last user of its device among them; `None` if nobody can
+    /// look.
+    pub(super) fn is_in_the_way(&self, ledger: &Ledger, request: &Request) -> Option<bool> {
+        let obstacles = self.0.engine.obstacles(request).ok()?;
+        let users = ledger.holdings.get(&request.owner).map(|held| self.0.engine.guard().before_undo(&held.request));
+        let users = users.transpose().ok()?.unwrap_or_default();
+        Some(!obstacles.is_empty() || !users.is_empty())
     }
 }
 
@@ -264,7 +274,7 @@ fn note_unmade(desk: &mut Desk, owner: &Owner, line: String) {
 }
 
 /// Why kubelet shall not give a device to a pod; `None` if it may.
-pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit) -> Option<String> {
+pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit, now: Moment) -> Option<String> {
     let keys: Vec<String> = unit.domain.iter().cloned().collect();
     if let Some(quarantine) = ledger.quarantine_of(&keys) {
         return Some(format!("process {} hangs in the kernel: {}", quarantine.process, quarantine.what));
@@ -274,5 +284,5 @@ pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit
     if let Some(refusal) = unit.refusal.as_ref().filter(|_| unit.leaving || !ours) {
         return Some(refusal.clone());
     }
-    desk.refusals.lasting(id).map(str::to_owned)
+    desk.refusals.lasting(id, now).map(str::to_owned)
 }

@@ -13,6 +13,7 @@ use crate::prep::hand::Hands;
 use crate::prep::journal::{Holding, HoldingPhase, Request};
 
 use super::id::DeviceId;
+use super::refusal::Cause;
 use super::task::{Course, Outcome, Task};
 use super::tenancy::Tenancy;
 use super::{Agent, Unit};
@@ -25,17 +26,21 @@ const NAMED_WITHIN: Duration = Duration::from_secs(3);
 /// Why a device was not made ready.
 struct Refusal {
     reason: String,
-    /// Whether it is the device that is in the way.
-    of_device: bool,
+    cause: Cause,
 }
 
 impl Refusal {
-    fn of_device(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), of_device: true }
+    fn of_request(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Request }
     }
 
-    fn of_request(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), of_device: false }
+    /// What the look at refused devices finds again, as long as it is so.
+    fn obstacle(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Obstacle }
+    }
+
+    fn of_attempt(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Attempt }
     }
 }
 
@@ -162,7 +167,7 @@ where
     fn refuse(&self, resource: &str, id: &DeviceId, refusal: &Refusal) -> NotReady {
         let mut desk = self.desk();
         let reason = crate::base::shown(&refusal.reason).into_owned();
-        desk.refusals.add(id, resource, &reason, refusal.of_device, self.now());
+        desk.refusals.add(id, resource, &reason, refusal.cause, self.now());
         self.publish(&mut desk);
         tracing::warn!(device = id.as_str(), resource, reason, "not ready");
         NotReady { reason }
@@ -186,7 +191,7 @@ where
             let unit = desk.inventory.units.get(id).cloned();
             (unit, desk.promises.get(id).and_then(|promise| promise.group), Arc::clone(&desk.config))
         };
-        let Some(unit) = unit else { return Err(Refusal::of_device(format!("{id} is not on this node any more"))) };
+        let Some(unit) = unit else { return Err(Refusal::obstacle(format!("{id} is not on this node any more"))) };
         let Some(named) = config.resource(resource) else {
             return Err(Refusal::of_request(format!("{resource} is no longer in this node's configuration")));
         };
@@ -195,31 +200,31 @@ where
         let ledger = self.0.engine.ledger();
         let unfinished = |phase: &HoldingPhase| matches!(phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
         let another = |holding: &Holding| unfinished(&holding.phase) || holding.request.purpose != resource;
-        if ledger.holdings.get(&owner).is_some_and(another) {
+        if let Some(held) = ledger.holdings.get(&owner).filter(|held| another(held)) {
             let undone = self.0.engine.undo(&owner, &mut |progress| task.tell(progress));
-            undone.map_err(|error| Refusal::of_device(error.to_string()))?;
+            undone.map_err(|error| self.of_engine(error, &held.request))?;
         }
-        let site = Site::read(self.root()).map_err(|error| Refusal::of_device(error.to_string()))?;
+        let site = Site::read(self.root()).map_err(|error| Refusal::of_attempt(error.to_string()))?;
         as_promised(self.root(), &site, &unit, promised)?;
         let ledger = self.0.engine.ledger();
         let request: Request = match ledger.holdings.get(&owner) {
             Some(holding) if holding.request.purpose == resource => {
                 // The VM before may not have ended yet.
                 let users = self.0.engine.guard().before_undo(&holding.request);
-                let users = users.map_err(|trouble| Refusal::of_device(trouble.message))?;
+                let users = users.map_err(|trouble| Refusal::of_attempt(trouble.message))?;
                 if !users.is_empty() {
-                    return Err(Refusal::of_device(users.join("; ")));
+                    return Err(Refusal::obstacle(users.join("; ")));
                 }
                 holding.request.clone()
             }
             _ => {
                 let compiler = Compiler { site: &site, root: self.root(), config: &config, ledger: &ledger };
                 let late = compiler.late(named, &unit.offered, &owner);
-                late.map_err(|reasons| Refusal::of_device(reasons.join("; ")))?
+                late.map_err(|reasons| Refusal::obstacle(reasons.join("; ")))?
             }
         };
         let applied = self.0.engine.apply(&request, &mut |progress| task.tell(progress));
-        for note in applied.map_err(of_engine)?.notes {
+        for note in applied.map_err(|error| self.of_engine(error, &request))?.notes {
             tracing::info!(device = id.as_str(), note, "noted");
         }
         let Some(group) = promised else { return Ok(()) };
@@ -228,12 +233,18 @@ where
         if self.root().has(&node) {
             return Ok(());
         }
-        Err(Refusal::of_device(format!("/{node} is not there although {} is ready", unit.value())))
+        Err(Refusal::of_attempt(format!("/{node} is not there although {} is ready", unit.value())))
     }
-}
 
-fn of_engine(error: EngineError) -> Refusal {
-    Refusal::of_device(error.to_string())
+    /// What was refused and is to be seen is an obstacle. Some of what refuses is known only by trying: a check among the steps, what holds
+    /// a device through a service that is to be stopped.
+    fn of_engine(&self, error: EngineError, request: &Request) -> Refusal {
+        let refused = matches!(error, EngineError::Refused { .. });
+        match refused && self.is_in_the_way(&self.0.engine.ledger(), request) == Some(true) {
+            true => Refusal::obstacle(error.to_string()),
+            false => Refusal::of_attempt(error.to_string()),
+        }
+    }
 }
 
 /// Whether a device still is in the group that was named: kubelet answers from memory, and a boot numbers groups anew.
@@ -241,7 +252,7 @@ fn as_promised(root: &Root, site: &Site, unit: &Unit, promised: Option<u32>) -> 
     let value = unit.value();
     let now = match unit.offered {
         Offered::Mdev { .. } => {
-            let mdevs = Mdevs::read(root).map_err(|error| Refusal::of_device(error.to_string()))?;
+            let mdevs = Mdevs::read(root).map_err(|error| Refusal::of_attempt(error.to_string()))?;
             mdevs.0.get(&value).and_then(|mdev| mdev.iommu_group)
         }
         other => {
@@ -255,7 +266,7 @@ fn as_promised(root: &Root, site: &Site, unit: &Unit, promised: Option<u32>) -> 
     let group = |group: Option<u32>| group.map_or("none".to_owned(), |group| group.to_string());
     match (promised, now) {
         (Some(promised), Some(now)) if promised == now => Ok(()),
-        (None, None) => Err(Refusal::of_device(format!("{value} is in no IOMMU group"))),
+        (None, None) => Err(Refusal::of_attempt(format!("{value} is in no IOMMU group"))),
         _ => Err(Refusal::of_request(format!(
             "{value} was promised as IOMMU group {} and is in {} now: delete the pod, a new one gets a new promise",
             group(promised),

@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 
 use virt_tailor::agent::{Answer, DeviceId, Look, Moment};
+use virt_tailor::prep::Owner;
+use virt_tailor::prep::journal::Request;
 
 use crate::GPU;
 use crate::model::Fault;
@@ -154,6 +156,14 @@ async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
         prepare(&agent, GPUS, &id).await.unwrap_err();
         rig.pass(20);
         settle(&agent);
+        // As it is by the kernel's messages about the very plan that failed.
+        agent.refresh().unwrap();
+        assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
+    }
+    // Nobody tries it any more. Some day somebody may.
+    for (seconds, healthy) in [(330, false), (11, true)] {
+        rig.pass(seconds);
+        agent.refresh().unwrap();
         assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
     }
     rig.model.mend();
@@ -162,4 +172,30 @@ async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
     assert_eq!(agent.status().refused.len(), 0);
     rig.pod_gone(&agent);
     assert_eq!(rig.model.picture(), before);
+}
+
+/// What a look can show is looked for again, and in vain as soon as it is gone.
+#[tokio::test]
+async fn what_was_in_the_way_for_long_and_is_gone_is_healthy() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    prepare(&agent, GPUS, &id).await.unwrap();
+    let request = agent.engine().ledger().holdings.into_values().next().unwrap().request;
+    rig.pod_gone(&agent);
+    let owner: Owner = "person".parse().unwrap();
+    agent.engine().apply(&Request { owner: owner.clone(), ..request }, &mut |_| ()).unwrap();
+    allocate(&agent, GPUS, &id);
+    for healthy in [true, true, false] {
+        let error = prepare(&agent, GPUS, &id).await.unwrap_err();
+        assert!(error.reason.contains("belongs to person"), "{error}");
+        rig.pass(20);
+        settle(&agent);
+        agent.refresh().unwrap();
+        assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
+    }
+    agent.engine().undo(&owner, &mut |_| ()).unwrap();
+    agent.refresh().unwrap();
+    assert!(offers(&agent, GPUS)[0].healthy);
 }
