@@ -77,10 +77,8 @@ where
 
     /// Begins what is not under way.
     async fn begin_all(&self, resource: &str, ids: &[DeviceId]) -> Result<Vec<Arc<Task>>, NotReady> {
-        for id in ids {
-            if let Err(refusal) = self.allowed(resource, id).await {
-                return Err(self.refuse(resource, id, &refusal));
-            }
+        if let Err((id, refusal)) = self.allowed(resource, ids).await {
+            return Err(self.refuse(resource, &id, &refusal));
         }
         let mut tasks = Vec::new();
         for id in ids {
@@ -114,21 +112,22 @@ where
         }
     }
 
-    /// Whether a device may go to the pod that asks: it was promised, and the pod's namespace may have it.
-    async fn allowed(&self, resource: &str, id: &DeviceId) -> Result<(), Refusal> {
+    /// Whether devices may go to the pod that asks: they were promised, and the pod's namespace may have them. If not, which, and why.
+    async fn allowed(&self, resource: &str, ids: &[DeviceId]) -> Result<(), (DeviceId, Refusal)> {
+        let because = |id: &DeviceId, reason: String| Err((id.clone(), Refusal::of_request(reason)));
         let namespaces = {
             let desk = self.desk();
-            if desk.promises.get(id).is_none_or(|promise| promise.resource != resource) {
-                return Err(Refusal::of_request(format!(
+            let promised = |id: &&DeviceId| desk.promises.get(id).is_some_and(|promise| promise.resource == resource);
+            if let Some(id) = ids.iter().find(|id| !promised(id)) {
+                let reason = format!(
                     "{id} was promised to nobody, or so long ago that nobody knows which device files were named: delete the pod, a new one gets a new promise"
-                )));
+                );
+                return because(id, reason);
             }
+            let Some(first) = ids.first() else { return Ok(()) };
             match desk.config.resource(resource) {
                 Some(resource) => resource.namespaces.clone(),
-                None => {
-                    let reason = format!("{resource} is no longer in this node's configuration");
-                    return Err(Refusal::of_request(reason));
-                }
+                None => return because(first, format!("{resource} is no longer in this node's configuration")),
             }
         };
         if namespaces.is_any() {
@@ -137,30 +136,42 @@ where
         let asked = self.now();
         let mut answers = self.0.answers.subscribe();
         self.want_look();
-        // One that comes after this: the last one may be of whoever had the device before.
+        // One that comes after this, for all of them: the last one may be of whoever had a device before.
+        let mut unnamed = ids.first();
         let fresh = async {
             while answers.changed().await.is_ok() {
-                let answer = answers.borrow_and_update();
-                if let Some(pod) = answer.pods.get(id).filter(|_| answer.asked >= asked) {
-                    return Some((pod.clone(), answer.contested.contains(id)));
+                let answer = Arc::clone(&answers.borrow_and_update());
+                if answer.asked < asked {
+                    continue;
+                }
+                unnamed = ids.iter().find(|id| !answer.pods.contains_key(id));
+                if unnamed.is_none() {
+                    return Some(answer);
                 }
             }
             None
         };
-        let named = tokio::time::timeout(NAMED_WITHIN, fresh).await.ok().flatten();
-        match named {
-            Some((_, true)) => Err(Refusal::of_request(format!(
-                "{resource} is for some namespaces only, and kubelet names two pods that have it"
-            ))),
-            Some((pod, _)) if namespaces.matches(&pod.namespace) => Ok(()),
-            Some((pod, _)) => Err(Refusal::of_request(format!(
-                "pods of namespace {} may not have {resource}: this node's configuration names others",
-                pod.namespace
-            ))),
-            None => Err(Refusal::of_request(format!(
-                "{resource} is for some namespaces only, and kubelet has not said whose pod this is"
-            ))),
+        let answer = tokio::time::timeout(NAMED_WITHIN, fresh).await.ok().flatten();
+        for id in ids {
+            let pod = answer.as_ref().and_then(|answer| answer.pods.get(id));
+            let Some(pod) = pod else {
+                let reason =
+                    format!("{resource} is for some namespaces only, and kubelet has not said whose pod this is");
+                return because(unnamed.unwrap_or(id), reason);
+            };
+            if answer.as_ref().is_some_and(|answer| answer.contested.contains(id)) {
+                let reason = format!("{resource} is for some namespaces only, and kubelet names two pods that have it");
+                return because(id, reason);
+            }
+            if !namespaces.matches(&pod.namespace) {
+                let reason = format!(
+                    "pods of namespace {} may not have {resource}: this node's configuration names others",
+                    pod.namespace
+                );
+                return because(id, reason);
+            }
         }
+        Ok(())
     }
 
     /// Notes a refusal, for people.

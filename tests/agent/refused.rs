@@ -3,12 +3,13 @@
 use std::os::unix::fs::symlink;
 
 use virt_tailor::agent::{Answer, DeviceId, Look, Moment};
+use virt_tailor::kubelet::Devices as _;
 use virt_tailor::prep::Owner;
 use virt_tailor::prep::journal::Request;
 
 use crate::GPU;
 use crate::model::Fault;
-use crate::rig::{GPUS, Rig, allocate, offers, only, prepare, settle};
+use crate::rig::{GPUS, Rig, allocate, devices, offers, only, prepare, settle};
 
 #[tokio::test]
 async fn a_device_that_hangs_is_not_offered_until_it_is_gone() {
@@ -132,6 +133,34 @@ async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
     let (ready, ()) = tokio::join!(prepare(&agent, GPUS, &id), asks);
     ready.unwrap();
     assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"));
+}
+
+/// One answer for all devices of a container, and no wait for what is looked for besides.
+#[tokio::test]
+async fn many_devices_are_asked_about_once() {
+    let more: Vec<_> = (0..8).map(|index| (format!("0000:40:00.{index}"), 100 + index, "igb")).collect();
+    let rig = Rig::with(&more);
+    let addresses = more.iter().map(|(address, ..)| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+    let resource = "example.com/vf";
+    let some =
+        format!("  - {{name: {resource}, selector: {{address: [{addresses}]}}, nodes: [n], namespaces: [vms]}}\n");
+    let agent = rig.start_with(rig.hands.clone(), &some);
+    let ids: Vec<String> = offers(&agent, resource).into_iter().map(|offer| offer.id).collect();
+    assert_eq!(ids.len(), 8, "{:?}", agent.status());
+    devices(&agent, resource).allocate(&ids).unwrap();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // kubelet answers once; nobody gets to look around.
+    let once = async {
+        agent.look_wanted().await;
+        rig.pass(1);
+        agent.hear(&rig.seen(&all).kubelet.unwrap());
+    };
+    let prepared = devices(&agent, resource);
+    let (ready, ()) = tokio::join!(prepared.prepare(&ids), once);
+    ready.unwrap();
+    for (address, ..) in &more {
+        assert_eq!(rig.model.driver(address).as_deref(), Some("vfio-pci"));
+    }
 }
 
 /// One that is for everybody does not wait for kubelet's word.

@@ -128,6 +128,7 @@ async fn looks(agent: &LiveAgent, kubelet: PodResources, own: Own, root: &Root, 
                             "kubelet has not named this agent's own pod for a minute, so nothing is given back: is --own-pod right?"
                         );
                     }
+                    agent.hear(&answer);
                     Some(answer)
                 }
                 Err(error) => {
