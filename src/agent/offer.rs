@@ -55,6 +55,19 @@ where
     ///
     /// One line: the node cannot be read; what was published stays.
     pub fn refresh(&self) -> Result<(), String> {
+        self.look_again(true)
+    }
+
+    /// The same because the kernel said something. What could not be made is left alone: trying it is what the kernel tells of, too.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn refresh_for_news(&self) -> Result<(), String> {
+        self.look_again(false)
+    }
+
+    fn look_again(&self, try_again: bool) -> Result<(), String> {
         let _one = self.0.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.0.engine.settle() {
             return Err(error.to_string());
@@ -65,7 +78,12 @@ where
             true => Default::default(),
             false => self.wanted(&site, &config),
         };
-        if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
+        let still = |owner: &str| {
+            let unsaid = owner.strip_prefix(MAKER).is_some_and(|name| unknown.contains(name));
+            unsaid || wanted.keys().any(|other| other.as_str() == owner)
+        };
+        self.desk().unmade.retain(|owner, _| still(owner));
+        if self.make_all(&wanted, try_again) | self.unmake(&wanted, &unknown) {
             site = self.site()?;
         }
         let inventory = Inventory::of(&site, self.root(), &config, &self.0.engine.ledger())?;
@@ -107,11 +125,14 @@ where
         (wanted, unknown)
     }
 
-    /// Makes what is not made; tells whether anything was.
-    fn make_all(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+    /// Makes what is not made, if so told what could not be made before; tells whether anything was.
+    fn make_all(&self, wanted: &BTreeMap<Owner, Request>, try_again: bool) -> bool {
         let ledger = self.0.engine.ledger();
         let mut changed = false;
         for (owner, request) in wanted {
+            if !try_again && self.desk().unmade.contains_key(owner.as_str()) {
+                continue;
+            }
             let held = ledger.holdings.get(owner);
             if let Some(held) = held.filter(|held| held.phase == HoldingPhase::Ready) {
                 // What is made joins the domain of what makes it.

@@ -13,6 +13,7 @@ use nix::unistd::geteuid;
 use crate::double::{Kind, Known, Kubelet};
 use crate::plain_node::{self, Node, OWN, RESOURCE, announce, kernel};
 
+const VFS: &str = "  - {name: example.com/vf, selector: {vendor: \"8086\", device: \"154c\"}}\n";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-tailor");
 const POD: &str = "00000000-0000-4000-8000-00000000000a";
 /// Less than the half minute after which the agent looks by itself.
@@ -30,9 +31,13 @@ fn kubelet(node: &Node) -> Kubelet {
 
 async fn come_and_go() {
     let node = Node::new(3, "");
+    // One resource makes what this node has none of: that is no other's concern.
+    let pages = "  - {name: example.com/pages, selector: {vendor: \"8086\", device: \"1234\"}, prepare: [{hugepages: {size: 1Gi, count: 1}}]}\n";
+    node.configure(&format!("{VFS}{pages}"));
     let kubelet = kubelet(&node);
     let _agent = node.start(Path::new(PROGRAM), &[]);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 3)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    logs(&node, "not made").await;
     let said = kernel();
     node.plug(1, false);
     announce(&said, 1, false);

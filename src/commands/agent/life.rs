@@ -168,21 +168,24 @@ async fn refreshes(
     let mut uevents = Uevents::listen();
     let mut rested = tokio::time::Instant::now();
     loop {
-        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
-        let listens = !agent.lacks_something();
         let news = async {
             sleep_until(rested).await;
             uevents.news().await;
         };
-        tokio::select! {
-            _ = ticks.tick() => (),
-            () = news, if listens => sleep(SETTLE).await,
+        let heard = tokio::select! {
+            _ = ticks.tick() => false,
+            () = news => {
+                sleep(SETTLE).await;
+                true
+            }
             () = over(stopped.clone()) => return,
-        }
+        };
         uevents.pass_over();
         let began = tokio::time::Instant::now();
         let ours = agent.clone();
-        let refreshed = tokio::task::spawn_blocking(move || ours.refresh()).await;
+        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+        let refresh = move || if heard { ours.refresh_for_news() } else { ours.refresh() };
+        let refreshed = tokio::task::spawn_blocking(refresh).await;
         let refreshed = refreshed.unwrap_or_else(|_| Err("a mistake of ours, please report it".to_owned()));
         health.well.store(refreshed.is_ok(), Ordering::Relaxed);
         if let Err(reason) = refreshed {
@@ -194,7 +197,10 @@ async fn refreshes(
             tracing::debug!(reason = %error, "no features for Node Feature Discovery");
         }
         rested = tokio::time::Instant::now() + (began.elapsed() * 2).clamp(REFRESH_AT_MOST_EVERY, REFRESH_EVERY);
-        ticks.reset();
+        // However much the kernel has to say, everything is tried now and then.
+        if !heard {
+            ticks.reset();
+        }
     }
 }
 
