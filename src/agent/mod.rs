@@ -11,6 +11,7 @@
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
+//! | `kept` | the last configuration that was in force, kept on disk |
 //! | `level` | how much a pod's VM may lock, kept on disk |
 //! | `look` | gathering what was seen |
 //! | `refusal`, `status` | what people are told |
@@ -23,6 +24,7 @@ mod devices;
 mod errand;
 mod id;
 mod inventory;
+mod kept;
 mod level;
 mod lock;
 mod look;
@@ -58,6 +60,7 @@ pub use devices::ResourceDevices;
 pub use errand::{PodErrands, still_running};
 pub use id::{DeviceId, DeviceIdError};
 pub use inventory::{Inventory, Unit};
+pub use kept::{keep_configuration, kept_configuration};
 pub use look::{Watched, look_around};
 pub use moment::Moment;
 pub use pods::{cgroups_of_pods, uids_of};
@@ -122,6 +125,8 @@ struct Inner<H, G> {
 /// What is in hand.
 struct Desk {
     config: Arc<Effective>,
+    /// Why the one that is given is not in force, if so.
+    rejected: Option<String>,
     inventory: Inventory,
     promises: Promises,
     tenancies: BTreeMap<DeviceId, Tenancy>,
@@ -142,7 +147,7 @@ where
     H: Hands + Send + Sync + 'static,
     G: Guard + Send + Sync + 'static,
 {
-    /// Takes up a node: reads what was promised. Nothing is offered before [`Agent::recover`] and [`Agent::reload`].
+    /// Takes up a node: reads what was promised. Nothing is offered before [`Agent::recover`] and [`Agent::begin_with`].
     ///
     /// # Errors
     ///
@@ -152,6 +157,7 @@ where
         let levels = Levels::below(&settings.state);
         let desk = Desk {
             config: Arc::default(),
+            rejected: None,
             inventory: Inventory::default(),
             promises,
             tenancies: BTreeMap::new(),

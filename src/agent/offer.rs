@@ -27,6 +27,23 @@ where
     H: Hands + Send + Sync + 'static,
     G: Guard + Send + Sync + 'static,
 {
+    /// Takes the first configuration. What of it does not fit this node is a problem that is shown, and the rest is served: a device that
+    /// is plugged in later and that two resources select is no more than that either.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Agent::refresh`]: the configuration is in force, and the next look may go better.
+    pub fn begin_with(&self, config: Arc<Effective>) -> Result<(), String> {
+        self.desk().config = config;
+        self.refresh()
+    }
+
+    /// Says why the configuration that is given is not in force; `None` if it is.
+    pub fn reject(&self, reason: Option<String>) {
+        self.desk().rejected = reason;
+        self.want_look();
+    }
+
     /// Takes another configuration. What is owned and no longer in it stays listed until it is free.
     ///
     /// # Errors

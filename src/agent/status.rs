@@ -87,13 +87,14 @@ where
             let step = task.step();
             format!("step {} of {}: {}", step.number, step.of, step.what)
         };
+        let rejected = desk.rejected.iter().map(|why| format!("the one that is given is not in force: {why}"));
         Status {
             boot: self.0.settings.boot.clone(),
             devices: desk.inventory.units.iter().map(device).collect(),
             refused: desk.refusals.all().clone(),
             refusals: desk.refusals.counts().clone(),
             unmade: desk.unmade.clone(),
-            problems: desk.inventory.problems.iter().chain(&desk.inventory.missing).cloned().collect(),
+            problems: rejected.chain(desk.inventory.problems.iter().chain(&desk.inventory.missing).cloned()).collect(),
             tasks: desk.tasks.iter().map(|(owner, one)| (owner.clone(), task(one))).collect(),
         }
     }

@@ -177,3 +177,117 @@ async fn another_configuration_is_taken_if_it_is_right_and_another_agent_is_not(
     nix::sys::signal::kill(agent.pid(), nix::sys::signal::Signal::SIGTERM).unwrap();
     logs(&node, "ending; nothing is undone").await;
 }
+
+/// Until the page answers, as a probe that asks again.
+async fn probe(address: &str, path: &str, holds: impl Fn(&str) -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let page = TcpStream::connect(address).map(|_| get(address, path)).unwrap_or_default();
+        if holds(&page) {
+            return;
+        }
+        assert!(Instant::now() < until, "{path}: {page}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The node holds it up in the middle of its start: it is alive, and not ready.
+#[tokio::test]
+async fn who_is_slow_to_start_is_alive() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(1, "");
+    let kubelet = kubelet(&node);
+    let vendor = node.path("host/sys/devices/pci0000:00").join(plain_node::address(0)).join("vendor");
+    let there = node.path("vendor");
+    fs::rename(&vendor, &there).unwrap();
+    nix::unistd::mkfifo(&vendor, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let address = free_address();
+    let _agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    probe(&address, "/readyz", |page| {
+        page.starts_with("HTTP/1.1 503 ") && page.contains("starting: looking at the node's devices")
+    })
+    .await;
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(kubelet.known(RESOURCE).registrations, 0);
+    // Whoever reads it goes on.
+    let mut held = fs::OpenOptions::new().write(true).open(&vendor).unwrap();
+    fs::rename(&there, &vendor).unwrap();
+    held.write_all(b"0x8086\n").unwrap();
+    drop(held);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    probe(&address, "/readyz", |page| page.starts_with("HTTP/1.1 200 OK\r\n")).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_beside_a_wrong_configuration_serves_the_last_right_one() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(2, "");
+    let kubelet = kubelet(&node);
+    let start = || node.start(Path::new(PROGRAM), &[]);
+    let serves = async |times: usize| {
+        let known = kubelet.wait(RESOURCE, SOON, |known| has(known, 2) && known.registrations >= times).await;
+        known.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    };
+    let wrong = "  - {nane: example.com/vf}\n";
+    node.configure(wrong);
+    let alone = node.command(Path::new(PROGRAM)).output().unwrap();
+    assert!(!alone.status.success(), "there is no other");
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("nane"));
+
+    node.configure(VFS);
+    let agent = start();
+    serves(1).await;
+    drop(agent);
+    node.configure(wrong);
+    let agent = start();
+    serves(2).await;
+    logs(&node, "the configuration cannot be used: the last one that was in force is served").await;
+    assert!(node.log().contains("nane"), "{}", node.log());
+    let status = || fs::read_to_string(node.path("state/status.json")).unwrap_or_default();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !status().contains("the one that is given is not in force: ") {
+        assert!(Instant::now() < until, "{}", status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Another takes its place while it runs, as ever.
+    node.configure(&VFS.replace("}}", "}, release: keep}"));
+    logs(&node, "the new configuration is in force").await;
+    while status().contains("the one that is given is not in force: ") {
+        assert!(Instant::now() < until, "{}", status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(agent);
+
+    // What two resources select costs the rest nothing, at the start as little as later.
+    node.configure(&format!("{VFS}{}", VFS.replace("example.com/vf", "example.com/other")));
+    let _agent = start();
+    serves(3).await;
+    logs(&node, "the configuration does not fit this node").await;
+}
+
+#[tokio::test]
+async fn a_right_configuration_is_tried_again_when_the_node_could_not_be_read() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(2, "");
+    let kubelet = kubelet(&node);
+    let _agent = node.start(Path::new(PROGRAM), &[]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    let vendor = node.path("host/sys/devices/pci0000:00").join(plain_node::address(0)).join("vendor");
+    fs::rename(&vendor, node.path("vendor")).unwrap();
+    fs::create_dir(&vendor).unwrap();
+    node.configure(&VFS.replace("example.com/vf", "example.com/other"));
+    logs(&node, "the one before stays in force").await;
+    fs::remove_dir(&vendor).unwrap();
+    fs::rename(node.path("vendor"), &vendor).unwrap();
+    kubelet
+        .wait("example.com/other", SOON, |known| has(known, 2))
+        .await
+        .unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+}

@@ -79,7 +79,9 @@ pub(super) async fn follow(
     stopped: watch::Receiver<bool>,
 ) {
     let path = args.configuration.config.clone();
+    // What was said last of one that is right by itself, and when it was tried.
     let mut tried: Option<(String, String, Instant)> = None;
+    let mut unread: Option<String> = None;
     let mut ticks = interval(READ_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -87,8 +89,21 @@ pub(super) async fn follow(
             _ = ticks.tick() => (),
             () = over(stopped.clone()) => return,
         }
-        // One that cannot be read is on its way, or will be missed at the next start.
-        let Ok(text) = text_of(&path) else { continue };
+        let text = match text_of(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let reason = one_line(&error);
+                if unread.as_ref() != Some(&reason) {
+                    tracing::error!(reason, "the configuration cannot be read: the one before stays in force");
+                    agent.reject(Some(reason.clone()));
+                    unread = Some(reason);
+                }
+                continue;
+            }
+        };
+        if unread.take().is_some() {
+            known = None;
+        }
         if known.as_ref() == Some(&text) {
             continue;
         }
