@@ -199,10 +199,8 @@ async fn who_is_slow_to_start_is_alive() {
     }
     let node = Node::new(1, "");
     let kubelet = kubelet(&node);
-    let vendor = node.path("host/sys/devices/pci0000:00").join(plain_node::address(0)).join("vendor");
-    let there = node.path("vendor");
-    fs::rename(&vendor, &there).unwrap();
-    nix::unistd::mkfifo(&vendor, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let swaps = node.path("host/proc/swaps");
+    nix::unistd::mkfifo(&swaps, nix::sys::stat::Mode::S_IRUSR).unwrap();
     let address = free_address();
     let _agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
     probe(&address, "/readyz", |page| {
@@ -213,9 +211,8 @@ async fn who_is_slow_to_start_is_alive() {
     assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(kubelet.known(RESOURCE).registrations, 0);
     // Whoever reads it goes on.
-    let mut held = fs::OpenOptions::new().write(true).open(&vendor).unwrap();
-    fs::rename(&there, &vendor).unwrap();
-    held.write_all(b"0x8086\n").unwrap();
+    let held = fs::OpenOptions::new().write(true).open(&swaps).unwrap();
+    fs::remove_file(&swaps).unwrap();
     drop(held);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
     probe(&address, "/readyz", |page| page.starts_with("HTTP/1.1 200 OK\r\n")).await;
