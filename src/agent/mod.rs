@@ -7,6 +7,7 @@
 //! | `tenancy` | whether a device is free: a pure function of what was seen |
 //! | `task` | what goes on: a thread for each device or pod, which callers wait for and never are |
 //! | `offer` | what kubelet sees: the list of a resource, and its health |
+//! | `again` | what was refused for long, looked at again |
 //! | `ready` | PreStartContainer: from a promise to a device that can be opened |
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
@@ -19,6 +20,7 @@
 //! Everything that is changed goes through the engine; the entrances (kubelet, link, hooks, a person) only call in here. Observations are
 //! values. Nothing waits for a person's or a client's deadline: a plan runs to its end whoever has stopped listening.
 
+mod again;
 mod back;
 mod devices;
 mod errand;

@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::life::{Health, over};
+use super::health::Health;
+use super::life::over;
 use super::{LiveAgent, metrics};
 
 /// So many at once; others wait.

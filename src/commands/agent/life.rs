@@ -1,7 +1,6 @@
 //! What goes on side by side until the end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +17,7 @@ use crate::link::find;
 use crate::link::names::Names;
 use crate::prep::journal::JournalError;
 
+use super::health::{Health, Stage};
 use super::uevents::Uevents;
 use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
 
@@ -35,54 +35,6 @@ const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// How long plans under way may take at the end.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// How far the agent is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nothing is served yet; what is being done.
-    Starting(&'static str),
-    /// Everything is served.
-    Serving,
-    /// A signal has come.
-    Ending,
-}
-
-/// What a probe asks.
-#[derive(Debug)]
-pub(super) struct Health {
-    stage: Mutex<Stage>,
-    /// Whether the last look at the node's devices went well.
-    well: AtomicBool,
-}
-
-impl Health {
-    fn new() -> Self {
-        Self { stage: Mutex::new(Stage::Starting("beginning")), well: AtomicBool::new(true) }
-    }
-
-    /// Takes the next stage in. After the end none comes.
-    pub(super) fn enter(&self, next: Stage) {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stage != Stage::Ending {
-            *stage = next;
-        }
-    }
-
-    /// How the last look at the node's devices went.
-    pub(super) fn look_went(&self, well: bool) {
-        self.well.store(well, Ordering::Relaxed);
-    }
-
-    /// Why the agent is not ready, if it is not.
-    pub(super) fn unready(&self) -> Option<String> {
-        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Starting(what) => Some(format!("starting: {what}")),
-            Stage::Ending => Some("ending".to_owned()),
-            Stage::Serving if self.well.load(Ordering::Relaxed) => None,
-            Stage::Serving => Some("the node cannot be looked at: see the log".to_owned()),
-        }
-    }
-}
 
 /// Starts, and serves until a signal comes. A probe is answered from the beginning: `start` may take minutes.
 pub(super) async fn live(

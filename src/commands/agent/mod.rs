@@ -9,12 +9,13 @@
 //! | `serve` | which resources are served |
 //! | `hooks` | KubeVirt's node hooks |
 //! | `admin` | the socket behind `node release` |
-//! | `metrics`, `http` | what a scrape sees |
+//! | `metrics`, `http`, `health` | what a scrape and a probe see |
 //! | `features`, `rivals` | what others on the node are told, and who they are |
 
 pub(in crate::commands) mod admin;
 mod answers;
 mod features;
+mod health;
 mod hooks;
 mod http;
 mod life;
@@ -39,7 +40,7 @@ use crate::prep::journal::JournalError;
 
 use super::Failure;
 use super::node::session::Session;
-use life::{Health, Stage};
+use health::{Health, Stage};
 use watch::{self as config, First};
 
 /// The agent of a live node.
