@@ -14,7 +14,7 @@ use crate::prep::journal::{Holding, HoldingPhase};
 
 use super::id::DeviceId;
 use super::task::{Course, Outcome, Task};
-use super::tenancy::{Look, Tenancy, Verdict};
+use super::tenancy::{Answer, Look, Tenancy, Verdict};
 use super::{Agent, Desk, cgroups_of_pods, errand};
 
 /// When an undo that did not go through is tried again.
@@ -47,10 +47,21 @@ where
     H: Hands + Send + Sync + 'static,
     G: Guard + Send + Sync + 'static,
 {
+    /// Tells whoever waits for it what kubelet said: looking around among all processes takes longer than they may.
+    pub fn hear(&self, answer: &Answer) {
+        self.0.answers.send_if_modified(|last| {
+            let new = **last != *answer;
+            if new {
+                *last = Arc::new(answer.clone());
+            }
+            new
+        });
+    }
+
     /// Takes in what was seen, and gives back what is free.
     pub fn look(&self, look: &Look) {
         if let Some(answer) = &look.kubelet {
-            self.0.answers.send_replace(Arc::new(answer.clone()));
+            self.hear(answer);
         }
         let mut desk = self.desk();
         self.adopt(&mut desk);

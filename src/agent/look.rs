@@ -55,11 +55,6 @@ where
         !desk.tenancies.is_empty() || !desk.pods.is_empty() || !desk.again.is_empty() || !desk.over.is_empty()
     }
 
-    /// Whether something that resources make could not be made. What is tried for it, and undone, the kernel tells of, too.
-    pub fn lacks_something(&self) -> bool {
-        !self.desk().unmade.is_empty()
-    }
-
     /// Whether some pod's memory lock is held.
     pub fn has_locks(&self) -> bool {
         self.desk().pods.values().any(|pod| pod.lock.is_some())

@@ -7,11 +7,13 @@
 //! | `tenancy` | whether a device is free: a pure function of what was seen |
 //! | `task` | what goes on: a thread for each device or pod, which callers wait for and never are |
 //! | `offer` | what kubelet sees: the list of a resource, and its health |
+//! | `again` | what was refused for long, looked at again |
 //! | `ready` | PreStartContainer: from a promise to a device that can be opened |
 //! | `back` | release: from a verdict to a node that is as it was |
 //! | `devices` | [`crate::kubelet::Devices`] for one resource |
 //! | `pods`, `lock`, `errand` | what is done around a pod: profiles, the memory lock, [`crate::link::Errands`] |
 //! | `emulator` | which QEMU is that of a VM |
+//! | `kept` | the last configuration that was in force, kept on disk |
 //! | `level` | how much a pod's VM may lock, kept on disk |
 //! | `over` | the pods that have said that their VM is over |
 //! | `look` | gathering what was seen |
@@ -20,12 +22,14 @@
 //! Everything that is changed goes through the engine; the entrances (kubelet, link, hooks, a person) only call in here. Observations are
 //! values. Nothing waits for a person's or a client's deadline: a plan runs to its end whoever has stopped listening.
 
+mod again;
 mod back;
 mod devices;
 mod emulator;
 mod errand;
 mod id;
 mod inventory;
+mod kept;
 mod level;
 mod lock;
 mod look;
@@ -62,11 +66,12 @@ pub use devices::ResourceDevices;
 pub use errand::{PodErrands, still_running};
 pub use id::{DeviceId, DeviceIdError};
 pub use inventory::{Inventory, Unit};
+pub use kept::{keep_configuration, kept_configuration};
 pub use look::{Watched, look_around};
 pub use moment::Moment;
 pub use pods::{cgroups_of_pods, uids_of};
 pub use promise::{Promise, Promises, allocation};
-pub use refusal::Refusals;
+pub use refusal::{Cause, Refusals, Refused};
 pub use status::{DeviceStatus, STATUS, Status};
 pub use tenancy::{APART, Answer, LAPSE, Look, PodName, PodUid, Tenancy, Verdict};
 
@@ -127,6 +132,8 @@ struct Inner<H, G> {
 /// What is in hand.
 struct Desk {
     config: Arc<Effective>,
+    /// Why the one that is given is not in force, if so.
+    rejected: Option<String>,
     inventory: Inventory,
     promises: Promises,
     tenancies: BTreeMap<DeviceId, Tenancy>,
@@ -148,7 +155,7 @@ where
     H: Hands + Send + Sync + 'static,
     G: Guard + Send + Sync + 'static,
 {
-    /// Takes up a node: reads what was promised. Nothing is offered before [`Agent::recover`] and [`Agent::reload`].
+    /// Takes up a node: reads what was promised. Nothing is offered before [`Agent::recover`] and [`Agent::begin_with`].
     ///
     /// # Errors
     ///
@@ -158,6 +165,7 @@ where
         let levels = Levels::below(&settings.state);
         let desk = Desk {
             config: Arc::default(),
+            rejected: None,
             inventory: Inventory::default(),
             promises,
             tenancies: BTreeMap::new(),

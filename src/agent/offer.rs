@@ -17,7 +17,7 @@ use crate::prep::{Compiler, Owner};
 
 use super::id::DeviceId;
 use super::inventory::{Inventory, Unit};
-use super::{Agent, Desk};
+use super::{Agent, Desk, Moment};
 
 /// What the owners of what resources make begin with.
 const MAKER: &str = "resource/";
@@ -27,6 +27,23 @@ where
     H: Hands + Send + Sync + 'static,
     G: Guard + Send + Sync + 'static,
 {
+    /// Takes the first configuration. What of it does not fit this node is a problem that is shown, and the rest is served: a device that
+    /// is plugged in later and that two resources select is no more than that either.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Agent::refresh`]: the configuration is in force, and the next look may go better.
+    pub fn begin_with(&self, config: Arc<Effective>) -> Result<(), String> {
+        self.desk().config = config;
+        self.refresh()
+    }
+
+    /// Says why the configuration that is given is not in force; `None` if it is.
+    pub fn reject(&self, reason: Option<String>) {
+        self.desk().rejected = reason;
+        self.want_look();
+    }
+
     /// Takes another configuration. What is owned and no longer in it stays listed until it is free.
     ///
     /// # Errors
@@ -55,6 +72,19 @@ where
     ///
     /// One line: the node cannot be read; what was published stays.
     pub fn refresh(&self) -> Result<(), String> {
+        self.look_again(true)
+    }
+
+    /// The same because the kernel said something. What could not be made is left alone: trying it is what the kernel tells of, too.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn refresh_for_news(&self) -> Result<(), String> {
+        self.look_again(false)
+    }
+
+    fn look_again(&self, try_again: bool) -> Result<(), String> {
         let _one = self.0.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.0.engine.settle() {
             return Err(error.to_string());
@@ -68,7 +98,12 @@ where
             }
             false => self.wanted(&site, &config),
         };
-        if self.make_all(&wanted) | self.unmake(&wanted, &unknown) {
+        let still = |owner: &str| {
+            let unsaid = owner.strip_prefix(MAKER).is_some_and(|name| unknown.contains(name));
+            unsaid || wanted.keys().any(|other| other.as_str() == owner)
+        };
+        self.desk().unmade.retain(|owner, _| still(owner));
+        if self.make_all(&wanted, try_again) | self.unmake(&wanted, &unknown) {
             site = self.site()?;
         }
         let inventory = Inventory::of(&site, self.root(), &config, &self.0.engine.ledger())?;
@@ -87,12 +122,11 @@ where
         Site::read(self.root()).map_err(said)
     }
 
-    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all. What they no longer make is
-    /// not lacking from here on.
+    /// What the resources make, by owner; and of which resources it cannot be said just now, or not of all.
     fn wanted(&self, site: &Site, config: &Effective) -> (BTreeMap<Owner, Request>, BTreeSet<String>) {
         let ledger = self.0.engine.ledger();
         let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
-        let (mut wanted, mut unknown, mut unmade) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        let (mut wanted, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for resource in &config.resources {
             let name = resource.name.as_str();
             // Why it makes nothing is a problem of the inventory.
@@ -102,25 +136,23 @@ where
             }
             let requests = offered.unwrap_or_default().all.into_iter().filter_map(|(_, request)| request);
             let pool = compiler.pool(resource).unwrap_or_else(|why| {
-                unmade.insert(format!("{MAKER}{name}"), why);
+                self.desk().unmade.insert(format!("{MAKER}{name}"), why);
                 unknown.insert(name.to_owned());
                 None
             });
             wanted.extend(requests.chain(pool).map(|request| (request.owner.clone(), request)));
         }
-        let owners: BTreeSet<&str> = wanted.keys().map(Owner::as_str).collect();
-        let mut desk = self.desk();
-        desk.unmade.retain(|owner, _| owners.contains(owner.as_str()));
-        desk.unmade.append(&mut unmade);
-        drop(desk);
         (wanted, unknown)
     }
 
-    /// Makes what is not made; tells whether anything was.
-    fn make_all(&self, wanted: &BTreeMap<Owner, Request>) -> bool {
+    /// Makes what is not made, if so told what could not be made before; tells whether anything was.
+    fn make_all(&self, wanted: &BTreeMap<Owner, Request>, try_again: bool) -> bool {
         let ledger = self.0.engine.ledger();
         let mut changed = false;
         for (owner, request) in wanted {
+            if !try_again && self.desk().unmade.contains_key(owner.as_str()) {
+                continue;
+            }
             let held = ledger.holdings.get(owner);
             if let Some(held) = held.filter(|held| held.phase == HoldingPhase::Ready) {
                 // What is made joins the domain of what makes it.
@@ -194,7 +226,7 @@ where
 
     /// Shows kubelet what is so now.
     pub(super) fn publish(&self, desk: &mut Desk) {
-        let ledger = self.0.engine.ledger();
+        let (ledger, now) = (self.0.engine.ledger(), self.now());
         let mut lists: BTreeMap<String, Vec<Offer>> =
             desk.config.resources.iter().map(|resource| (resource.name.as_str().to_owned(), Vec::new())).collect();
         // Who was promised something is asked about by the name under which it was.
@@ -202,7 +234,7 @@ where
             lists.entry(promise.resource.clone()).or_default();
         }
         for (id, unit) in &desk.inventory.units {
-            let healthy = unhealthy(desk, &ledger, id, unit).is_none();
+            let healthy = unhealthy(desk, &ledger, id, unit, now).is_none();
             let offer = Offer { id: id.as_str().to_owned(), healthy, numa: unit.numa };
             lists.entry(unit.resource.clone()).or_default().push(offer);
         }
@@ -221,31 +253,6 @@ where
             *shown = names;
             changed
         });
-    }
-
-    /// A device that was refused for long is asked after again: once nothing is in the way it is healthy, without anybody's help.
-    fn look_at_refused(&self, site: &Site, config: &Effective) {
-        let (lasting, units) = {
-            let desk = self.desk();
-            let lasting = desk.refusals.ids().into_iter().filter(|id| desk.refusals.lasting(id).is_some());
-            let lasting: Vec<DeviceId> =
-                lasting.filter(|id| !desk.tasks.contains_key(&format!("device/{id}"))).collect();
-            let units = desk.inventory.units.clone();
-            (lasting, units)
-        };
-        let ledger = self.0.engine.ledger();
-        let compiler = Compiler { site, root: self.root(), config, ledger: &ledger };
-        for id in lasting {
-            let (Some(unit), Some(owner)) = (units.get(&id), id.owner()) else { continue };
-            let Some(resource) = config.resource(&unit.resource) else { continue };
-            let Ok(request) = compiler.late(resource, &unit.offered, &owner) else { continue };
-            if self.0.engine.obstacles(&request).is_ok_and(|reasons| reasons.is_empty()) {
-                let mut desk = self.desk();
-                desk.refusals.clear(&id);
-                self.publish(&mut desk);
-                tracing::info!(device = id.as_str(), "nothing stands in the way any more");
-            }
-        }
     }
 }
 
@@ -273,7 +280,7 @@ fn note_unmade(desk: &mut Desk, owner: &Owner, line: String) {
 }
 
 /// Why kubelet shall not give a device to a pod; `None` if it may.
-pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit) -> Option<String> {
+pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit, now: Moment) -> Option<String> {
     let keys: Vec<String> = unit.domain.iter().cloned().collect();
     if let Some(quarantine) = ledger.quarantine_of(&keys) {
         return Some(format!("process {} hangs in the kernel: {}", quarantine.process, quarantine.what));
@@ -283,5 +290,5 @@ pub(super) fn unhealthy(desk: &Desk, ledger: &Ledger, id: &DeviceId, unit: &Unit
     if let Some(refusal) = unit.refusal.as_ref().filter(|_| unit.leaving || !ours) {
         return Some(refusal.clone());
     }
-    desk.refusals.lasting(id).map(str::to_owned)
+    desk.refusals.lasting(id, now).map(str::to_owned)
 }

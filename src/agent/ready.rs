@@ -13,6 +13,7 @@ use crate::prep::hand::Hands;
 use crate::prep::journal::{Holding, HoldingPhase, Request};
 
 use super::id::DeviceId;
+use super::refusal::Cause;
 use super::task::{Course, Outcome, Task};
 use super::tenancy::Tenancy;
 use super::{Agent, Unit};
@@ -25,17 +26,21 @@ const NAMED_WITHIN: Duration = Duration::from_secs(3);
 /// Why a device was not made ready.
 struct Refusal {
     reason: String,
-    /// Whether it is the device that is in the way.
-    of_device: bool,
+    cause: Cause,
 }
 
 impl Refusal {
-    fn of_device(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), of_device: true }
+    fn of_request(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Request }
     }
 
-    fn of_request(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), of_device: false }
+    /// What the look at refused devices finds again, as long as it is so.
+    fn obstacle(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Obstacle }
+    }
+
+    fn of_attempt(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), cause: Cause::Attempt }
     }
 }
 
@@ -72,10 +77,8 @@ where
 
     /// Begins what is not under way.
     async fn begin_all(&self, resource: &str, ids: &[DeviceId]) -> Result<Vec<Arc<Task>>, NotReady> {
-        for id in ids {
-            if let Err(refusal) = self.allowed(resource, id).await {
-                return Err(self.refuse(resource, id, &refusal));
-            }
+        if let Err((id, refusal)) = self.allowed(resource, ids).await {
+            return Err(self.refuse(resource, &id, &refusal));
         }
         let mut tasks = Vec::new();
         for id in ids {
@@ -109,21 +112,22 @@ where
         }
     }
 
-    /// Whether a device may go to the pod that asks: it was promised, and the pod's namespace may have it.
-    async fn allowed(&self, resource: &str, id: &DeviceId) -> Result<(), Refusal> {
+    /// Whether devices may go to the pod that asks: they were promised, and the pod's namespace may have them. If not, which, and why.
+    async fn allowed(&self, resource: &str, ids: &[DeviceId]) -> Result<(), (DeviceId, Refusal)> {
+        let because = |id: &DeviceId, reason: String| Err((id.clone(), Refusal::of_request(reason)));
         let namespaces = {
             let desk = self.desk();
-            if desk.promises.get(id).is_none_or(|promise| promise.resource != resource) {
-                return Err(Refusal::of_request(format!(
+            let promised = |id: &&DeviceId| desk.promises.get(id).is_some_and(|promise| promise.resource == resource);
+            if let Some(id) = ids.iter().find(|id| !promised(id)) {
+                let reason = format!(
                     "{id} was promised to nobody, or so long ago that nobody knows which device files were named: delete the pod, a new one gets a new promise"
-                )));
+                );
+                return because(id, reason);
             }
+            let Some(first) = ids.first() else { return Ok(()) };
             match desk.config.resource(resource) {
                 Some(resource) => resource.namespaces.clone(),
-                None => {
-                    let reason = format!("{resource} is no longer in this node's configuration");
-                    return Err(Refusal::of_request(reason));
-                }
+                None => return because(first, format!("{resource} is no longer in this node's configuration")),
             }
         };
         if namespaces.is_any() {
@@ -132,37 +136,49 @@ where
         let asked = self.now();
         let mut answers = self.0.answers.subscribe();
         self.want_look();
-        // One that comes after this: the last one may be of whoever had the device before.
+        // One that comes after this, for all of them: the last one may be of whoever had a device before.
+        let mut unnamed = ids.first();
         let fresh = async {
             while answers.changed().await.is_ok() {
-                let answer = answers.borrow_and_update();
-                if let Some(pod) = answer.pods.get(id).filter(|_| answer.asked >= asked) {
-                    return Some((pod.clone(), answer.contested.contains(id)));
+                let answer = Arc::clone(&answers.borrow_and_update());
+                if answer.asked < asked {
+                    continue;
+                }
+                unnamed = ids.iter().find(|id| !answer.pods.contains_key(id));
+                if unnamed.is_none() {
+                    return Some(answer);
                 }
             }
             None
         };
-        let named = tokio::time::timeout(NAMED_WITHIN, fresh).await.ok().flatten();
-        match named {
-            Some((_, true)) => Err(Refusal::of_request(format!(
-                "{resource} is for some namespaces only, and kubelet names two pods that have it"
-            ))),
-            Some((pod, _)) if namespaces.matches(&pod.namespace) => Ok(()),
-            Some((pod, _)) => Err(Refusal::of_request(format!(
-                "pods of namespace {} may not have {resource}: this node's configuration names others",
-                pod.namespace
-            ))),
-            None => Err(Refusal::of_request(format!(
-                "{resource} is for some namespaces only, and kubelet has not said whose pod this is"
-            ))),
+        let answer = tokio::time::timeout(NAMED_WITHIN, fresh).await.ok().flatten();
+        for id in ids {
+            let pod = answer.as_ref().and_then(|answer| answer.pods.get(id));
+            let Some(pod) = pod else {
+                let reason =
+                    format!("{resource} is for some namespaces only, and kubelet has not said whose pod this is");
+                return because(unnamed.unwrap_or(id), reason);
+            };
+            if answer.as_ref().is_some_and(|answer| answer.contested.contains(id)) {
+                let reason = format!("{resource} is for some namespaces only, and kubelet names two pods that have it");
+                return because(id, reason);
+            }
+            if !namespaces.matches(&pod.namespace) {
+                let reason = format!(
+                    "pods of namespace {} may not have {resource}: this node's configuration names others",
+                    pod.namespace
+                );
+                return because(id, reason);
+            }
         }
+        Ok(())
     }
 
     /// Notes a refusal, for people.
     fn refuse(&self, resource: &str, id: &DeviceId, refusal: &Refusal) -> NotReady {
         let mut desk = self.desk();
         let reason = crate::base::shown(&refusal.reason).into_owned();
-        desk.refusals.add(id, resource, &reason, refusal.of_device, self.now());
+        desk.refusals.add(id, resource, &reason, refusal.cause, self.now());
         self.publish(&mut desk);
         tracing::warn!(device = id.as_str(), resource, reason, "not ready");
         NotReady { reason }
@@ -186,7 +202,7 @@ where
             let unit = desk.inventory.units.get(id).cloned();
             (unit, desk.promises.get(id).and_then(|promise| promise.group), Arc::clone(&desk.config))
         };
-        let Some(unit) = unit else { return Err(Refusal::of_device(format!("{id} is not on this node any more"))) };
+        let Some(unit) = unit else { return Err(Refusal::obstacle(format!("{id} is not on this node any more"))) };
         let Some(named) = config.resource(resource) else {
             return Err(Refusal::of_request(format!("{resource} is no longer in this node's configuration")));
         };
@@ -195,31 +211,31 @@ where
         let ledger = self.0.engine.ledger();
         let unfinished = |phase: &HoldingPhase| matches!(phase, HoldingPhase::Failed { .. } | HoldingPhase::Releasing);
         let another = |holding: &Holding| unfinished(&holding.phase) || holding.request.purpose != resource;
-        if ledger.holdings.get(&owner).is_some_and(another) {
+        if let Some(held) = ledger.holdings.get(&owner).filter(|held| another(held)) {
             let undone = self.0.engine.undo(&owner, &mut |progress| task.tell(progress));
-            undone.map_err(|error| Refusal::of_device(error.to_string()))?;
+            undone.map_err(|error| self.of_engine(error, &held.request))?;
         }
-        let site = Site::read(self.root()).map_err(|error| Refusal::of_device(error.to_string()))?;
+        let site = Site::read(self.root()).map_err(|error| Refusal::of_attempt(error.to_string()))?;
         as_promised(self.root(), &site, &unit, promised)?;
         let ledger = self.0.engine.ledger();
         let request: Request = match ledger.holdings.get(&owner) {
             Some(holding) if holding.request.purpose == resource => {
                 // The VM before may not have ended yet.
                 let users = self.0.engine.guard().before_undo(&holding.request);
-                let users = users.map_err(|trouble| Refusal::of_device(trouble.message))?;
+                let users = users.map_err(|trouble| Refusal::of_attempt(trouble.message))?;
                 if !users.is_empty() {
-                    return Err(Refusal::of_device(users.join("; ")));
+                    return Err(Refusal::obstacle(users.join("; ")));
                 }
                 holding.request.clone()
             }
             _ => {
                 let compiler = Compiler { site: &site, root: self.root(), config: &config, ledger: &ledger };
                 let late = compiler.late(named, &unit.offered, &owner);
-                late.map_err(|reasons| Refusal::of_device(reasons.join("; ")))?
+                late.map_err(|reasons| Refusal::obstacle(reasons.join("; ")))?
             }
         };
         let applied = self.0.engine.apply(&request, &mut |progress| task.tell(progress));
-        for note in applied.map_err(of_engine)?.notes {
+        for note in applied.map_err(|error| self.of_engine(error, &request))?.notes {
             tracing::info!(device = id.as_str(), note, "noted");
         }
         let Some(group) = promised else { return Ok(()) };
@@ -228,12 +244,18 @@ where
         if self.root().has(&node) {
             return Ok(());
         }
-        Err(Refusal::of_device(format!("/{node} is not there although {} is ready", unit.value())))
+        Err(Refusal::of_attempt(format!("/{node} is not there although {} is ready", unit.value())))
     }
-}
 
-fn of_engine(error: EngineError) -> Refusal {
-    Refusal::of_device(error.to_string())
+    /// What was refused and is to be seen is an obstacle. Some of what refuses is known only by trying: a check among the steps, what holds
+    /// a device through a service that is to be stopped.
+    fn of_engine(&self, error: EngineError, request: &Request) -> Refusal {
+        let refused = matches!(error, EngineError::Refused { .. });
+        match refused && self.is_in_the_way(&self.0.engine.ledger(), request) == Some(true) {
+            true => Refusal::obstacle(error.to_string()),
+            false => Refusal::of_attempt(error.to_string()),
+        }
+    }
 }
 
 /// Whether a device still is in the group that was named: kubelet answers from memory, and a boot numbers groups anew.
@@ -241,7 +263,7 @@ fn as_promised(root: &Root, site: &Site, unit: &Unit, promised: Option<u32>) -> 
     let value = unit.value();
     let now = match unit.offered {
         Offered::Mdev { .. } => {
-            let mdevs = Mdevs::read(root).map_err(|error| Refusal::of_device(error.to_string()))?;
+            let mdevs = Mdevs::read(root).map_err(|error| Refusal::of_attempt(error.to_string()))?;
             mdevs.0.get(&value).and_then(|mdev| mdev.iommu_group)
         }
         other => {
@@ -255,7 +277,7 @@ fn as_promised(root: &Root, site: &Site, unit: &Unit, promised: Option<u32>) -> 
     let group = |group: Option<u32>| group.map_or("none".to_owned(), |group| group.to_string());
     match (promised, now) {
         (Some(promised), Some(now)) if promised == now => Ok(()),
-        (None, None) => Err(Refusal::of_device(format!("{value} is in no IOMMU group"))),
+        (None, None) => Err(Refusal::of_attempt(format!("{value} is in no IOMMU group"))),
         _ => Err(Refusal::of_request(format!(
             "{value} was promised as IOMMU group {} and is in {} now: delete the pod, a new one gets a new promise",
             group(promised),

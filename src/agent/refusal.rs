@@ -14,6 +14,18 @@ pub(super) const LASTS: Duration = Duration::from_secs(30);
 /// What was refused so long ago has nothing to do with a refusal of now: kubelet tries a pod again after five minutes at most.
 const FORGOTTEN: Duration = Duration::from_secs(360);
 
+/// What was in the way of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// Whoever asked for it: the device itself is as good as before.
+    Request,
+    /// Something that a look at the node shows: it is gone when a look shows it no more.
+    Obstacle,
+    /// Trying it failed, which no look foretells: it makes no sense to ask for it again for a while.
+    Attempt,
+}
+
 /// The latest reasons, by device, and how many there were in all.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals {
@@ -34,22 +46,21 @@ pub struct Refused {
     pub last: Moment,
     /// How often since then.
     pub times: u64,
-    /// Whether the device itself is in the way, so that it makes no sense to ask for it again.
-    pub of_device: bool,
+    /// What was in the way, the last time.
+    pub cause: Cause,
 }
 
 impl Refusals {
     /// Takes one in.
-    pub(super) fn add(&mut self, id: &DeviceId, resource: &str, reason: &str, of_device: bool, now: Moment) {
+    pub(super) fn add(&mut self, id: &DeviceId, resource: &str, reason: &str, cause: Cause, now: Moment) {
         *self.counts.entry(resource.to_owned()).or_default() += 1;
-        let fresh = Refused { reason: String::new(), first: now, last: now, times: 0, of_device };
+        let fresh = Refused { reason: String::new(), first: now, last: now, times: 0, cause };
         let refused = self.by_id.entry(id.clone()).or_insert(fresh);
         // What came in between for another reason does not make this one older.
-        if of_device && (!refused.of_device || now.since(refused.last) > FORGOTTEN) {
+        if cause != Cause::Request && (refused.cause == Cause::Request || now.since(refused.last) > FORGOTTEN) {
             refused.first = now;
         }
-        *refused =
-            Refused { reason: reason.to_owned(), last: now, times: refused.times + 1, of_device, ..refused.clone() };
+        *refused = Refused { reason: reason.to_owned(), last: now, times: refused.times + 1, cause, ..refused.clone() };
     }
 
     /// It was given, or nothing is in the way any more.
@@ -57,16 +68,22 @@ impl Refusals {
         self.by_id.remove(id);
     }
 
-    /// Why a device is not healthy.
-    pub(super) fn lasting(&self, id: &DeviceId) -> Option<&str> {
+    /// Why a device is not healthy now. What failed is not held against it for ever: nobody tries what is not offered.
+    pub(super) fn lasting(&self, id: &DeviceId, now: Moment) -> Option<&str> {
         let refused = self.by_id.get(id)?;
-        let lasts = refused.of_device && refused.last.since(refused.first) >= LASTS;
+        let counts = match refused.cause {
+            Cause::Request => false,
+            Cause::Obstacle => true,
+            Cause::Attempt => now.since(refused.last) <= FORGOTTEN,
+        };
+        let lasts = counts && refused.last.since(refused.first) >= LASTS;
         lasts.then_some(refused.reason.as_str())
     }
 
-    /// Devices that are in their own way.
-    pub(super) fn ids(&self) -> Vec<DeviceId> {
-        self.by_id.keys().cloned().collect()
+    /// Devices that are not healthy for something which a look may show to be gone.
+    pub(super) fn obstructed(&self, now: Moment) -> Vec<DeviceId> {
+        let obstructed = self.by_id.iter().filter(|(_, refused)| refused.cause == Cause::Obstacle);
+        obstructed.map(|(id, _)| id).filter(|id| self.lasting(id, now).is_some()).cloned().collect()
     }
 
     /// All of them, by device.
@@ -88,15 +105,34 @@ mod tests {
     fn what_lasts_is_no_longer_healthy() {
         let id: DeviceId = "0000:3b:00.0-00000001".parse().unwrap();
         let mut refusals = Refusals::default();
-        refusals.add(&id, "a/b", "kubelet has not said whose it is", false, Moment(0));
-        refusals.add(&id, "a/b", "in use", true, Moment(40_000));
-        assert_eq!(refusals.lasting(&id), None, "what is not the device's does not count");
-        refusals.add(&id, "a/b", "in use", true, Moment(70_000));
-        assert_eq!(refusals.lasting(&id), Some("in use"));
+        let mut add = |reason, cause, at| {
+            refusals.add(&id, "a/b", reason, cause, Moment(at));
+            (refusals.lasting(&id, Moment(at)).map(str::to_owned), refusals.obstructed(Moment(at)).len())
+        };
+        assert_eq!(add("kubelet has not said whose it is", Cause::Request, 0), (None, 0));
+        assert_eq!(add("in use", Cause::Obstacle, 40_000), (None, 0), "what is not the device's does not count");
+        assert_eq!(add("in use", Cause::Obstacle, 70_000), (Some("in use".to_owned()), 1));
         assert_eq!((refusals.counts()["a/b"], refusals.all()[&id].times), (3, 3));
-        refusals.add(&id, "a/b", "in use", true, Moment(430_001));
-        assert_eq!(refusals.lasting(&id), None, "a refusal of long ago is another one");
+        assert_eq!(refusals.lasting(&id, Moment(9_000_000)), Some("in use"), "until it is looked at");
+        refusals.add(&id, "a/b", "in use", Cause::Obstacle, Moment(430_001));
+        assert_eq!(refusals.lasting(&id, Moment(430_001)), None, "a refusal of long ago is another one");
         refusals.clear(&id);
-        assert_eq!(refusals.lasting(&id), None);
+        assert_eq!(refusals.lasting(&id, Moment(430_001)), None);
+    }
+
+    #[test]
+    fn what_failed_is_no_longer_healthy_until_it_is_forgotten() {
+        let id: DeviceId = "0000:3b:00.0-00000001".parse().unwrap();
+        let mut refusals = Refusals::default();
+        for at in [0, 30_000] {
+            refusals.add(&id, "a/b", "EIO", Cause::Attempt, Moment(at));
+        }
+        assert_eq!(refusals.obstructed(Moment(30_000)), [], "no look says anything of it");
+        assert_eq!(
+            [30_000, 390_000, 390_001].map(|at| refusals.lasting(&id, Moment(at)).is_some()),
+            [true, true, false]
+        );
+        refusals.add(&id, "a/b", "EIO", Cause::Attempt, Moment(390_001));
+        assert_eq!(refusals.lasting(&id, Moment(390_001)), None, "it was offered, and begins anew");
     }
 }

@@ -68,7 +68,7 @@ where
     /// Everything, as it is now.
     pub fn status(&self) -> Status {
         let ledger = self.0.engine.ledger();
-        let desk = self.desk();
+        let (desk, now) = (self.desk(), self.now());
         let pod = |pod: &PodName| format!("{}/{}", pod.namespace, pod.name);
         let device = |(id, unit): (&DeviceId, &super::Unit)| {
             let tenancy = desk.tenancies.get(id);
@@ -76,7 +76,7 @@ where
                 resource: unit.resource.clone(),
                 value: unit.value(),
                 group: unit.group,
-                unhealthy: unhealthy(&desk, &ledger, id, unit),
+                unhealthy: unhealthy(&desk, &ledger, id, unit, now),
                 promised: desk.promises.get(id).map(|promise| promise.at),
                 held: id.owner().is_some_and(|owner| ledger.holdings.contains_key(&owner)),
                 pod: tenancy.and_then(|tenancy| tenancy.pod.as_ref()).map(pod),
@@ -87,13 +87,14 @@ where
             let step = task.step();
             format!("step {} of {}: {}", step.number, step.of, step.what)
         };
+        let rejected = desk.rejected.iter().map(|why| format!("the one that is given is not in force: {why}"));
         Status {
             boot: self.0.settings.boot.clone(),
             devices: desk.inventory.units.iter().map(device).collect(),
             refused: desk.refusals.all().clone(),
             refusals: desk.refusals.counts().clone(),
             unmade: desk.unmade.clone(),
-            problems: desk.inventory.problems.iter().chain(&desk.inventory.missing).cloned().collect(),
+            problems: rejected.chain(desk.inventory.problems.iter().chain(&desk.inventory.missing).cloned()).collect(),
             tasks: desk.tasks.iter().map(|(owner, one)| (owner.clone(), task(one))).collect(),
         }
     }

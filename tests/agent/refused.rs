@@ -3,10 +3,13 @@
 use std::os::unix::fs::symlink;
 
 use virt_tailor::agent::{Answer, DeviceId, Look, Moment};
+use virt_tailor::kubelet::Devices as _;
+use virt_tailor::prep::Owner;
+use virt_tailor::prep::journal::Request;
 
 use crate::GPU;
 use crate::model::Fault;
-use crate::rig::{GPUS, Rig, allocate, offers, only, prepare, settle};
+use crate::rig::{GPUS, Rig, allocate, devices, offers, only, prepare, settle};
 
 #[tokio::test]
 async fn a_device_that_hangs_is_not_offered_until_it_is_gone() {
@@ -132,6 +135,34 @@ async fn who_is_not_named_has_nothing_that_is_for_some_namespaces() {
     assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"));
 }
 
+/// One answer for all devices of a container, and no wait for what is looked for besides.
+#[tokio::test]
+async fn many_devices_are_asked_about_once() {
+    let more: Vec<_> = (0..8).map(|index| (format!("0000:40:00.{index}"), 100 + index, "igb")).collect();
+    let rig = Rig::with(&more);
+    let addresses = more.iter().map(|(address, ..)| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+    let resource = "example.com/vf";
+    let some =
+        format!("  - {{name: {resource}, selector: {{address: [{addresses}]}}, nodes: [n], namespaces: [vms]}}\n");
+    let agent = rig.start_with(rig.hands.clone(), &some);
+    let ids: Vec<String> = offers(&agent, resource).into_iter().map(|offer| offer.id).collect();
+    assert_eq!(ids.len(), 8, "{:?}", agent.status());
+    devices(&agent, resource).allocate(&ids).unwrap();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // kubelet answers once; nobody gets to look around.
+    let once = async {
+        agent.look_wanted().await;
+        rig.pass(1);
+        agent.hear(&rig.seen(&all).kubelet.unwrap());
+    };
+    let prepared = devices(&agent, resource);
+    let (ready, ()) = tokio::join!(prepared.prepare(&ids), once);
+    ready.unwrap();
+    for (address, ..) in &more {
+        assert_eq!(rig.model.driver(address).as_deref(), Some("vfio-pci"));
+    }
+}
+
 /// One that is for everybody does not wait for kubelet's word.
 #[tokio::test]
 async fn what_is_for_everybody_is_given_though_kubelet_is_silent() {
@@ -154,6 +185,14 @@ async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
         prepare(&agent, GPUS, &id).await.unwrap_err();
         rig.pass(20);
         settle(&agent);
+        // As it is by the kernel's messages about the very plan that failed.
+        agent.refresh().unwrap();
+        assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
+    }
+    // Nobody tries it any more. Some day somebody may.
+    for (seconds, healthy) in [(330, false), (11, true)] {
+        rig.pass(seconds);
+        agent.refresh().unwrap();
         assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
     }
     rig.model.mend();
@@ -162,4 +201,30 @@ async fn what_fails_is_undone_and_lasting_refusals_are_unhealthy() {
     assert_eq!(agent.status().refused.len(), 0);
     rig.pod_gone(&agent);
     assert_eq!(rig.model.picture(), before);
+}
+
+/// What a look can show is looked for again, and in vain as soon as it is gone.
+#[tokio::test]
+async fn what_was_in_the_way_for_long_and_is_gone_is_healthy() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let id = only(&agent, GPUS);
+    allocate(&agent, GPUS, &id);
+    prepare(&agent, GPUS, &id).await.unwrap();
+    let request = agent.engine().ledger().holdings.into_values().next().unwrap().request;
+    rig.pod_gone(&agent);
+    let owner: Owner = "person".parse().unwrap();
+    agent.engine().apply(&Request { owner: owner.clone(), ..request }, &mut |_| ()).unwrap();
+    allocate(&agent, GPUS, &id);
+    for healthy in [true, true, false] {
+        let error = prepare(&agent, GPUS, &id).await.unwrap_err();
+        assert!(error.reason.contains("belongs to person"), "{error}");
+        rig.pass(20);
+        settle(&agent);
+        agent.refresh().unwrap();
+        assert_eq!(offers(&agent, GPUS)[0].healthy, healthy);
+    }
+    agent.engine().undo(&owner, &mut |_| ()).unwrap();
+    agent.refresh().unwrap();
+    assert!(offers(&agent, GPUS)[0].healthy);
 }

@@ -42,6 +42,18 @@ async fn a_configuration_that_does_not_fit_changes_nothing() {
     settle(&agent);
 }
 
+/// What an agent starts with is served as far as it fits: a device that was plugged in since and that two select keeps no other back.
+#[tokio::test]
+async fn the_first_configuration_is_served_as_far_as_it_fits() {
+    let rig = Rig::new();
+    let agent = rig.start();
+    let two = format!("{RESOURCES}  - {{name: example.com/any, selector: {{vendor: \"8086\"}}, companions: auto}}\n");
+    agent.begin_with(config(&two)).unwrap();
+    assert!(offers(&agent, GPUS)[0].healthy && offers(&agent, NICS)[0].healthy);
+    let problems = agent.status().problems;
+    assert!(problems.iter().any(|problem| problem.contains("example.com/any")), "{problems:?}");
+}
+
 #[tokio::test]
 async fn what_is_added_is_offered() {
     let rig = Rig::new();

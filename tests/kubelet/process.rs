@@ -13,6 +13,7 @@ use nix::unistd::geteuid;
 use crate::double::{Kind, Known, Kubelet};
 use crate::plain_node::{Node, OWN, RESOURCE, address, announce, kernel};
 
+const VFS: &str = "  - {name: example.com/vf, selector: {vendor: \"8086\", device: \"154c\"}}\n";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-tailor");
 const POD: &str = "00000000-0000-4000-8000-00000000000a";
 /// Less than the half minute after which the agent looks by itself.
@@ -30,9 +31,13 @@ fn kubelet(node: &Node) -> Kubelet {
 
 async fn come_and_go() {
     let node = Node::new(3, "");
+    // One resource makes what this node has none of: that is no other's concern.
+    let pages = "  - {name: example.com/pages, selector: {vendor: \"8086\", device: \"1234\"}, prepare: [{hugepages: {size: 1Gi, count: 1}}]}\n";
+    node.configure(&format!("{VFS}{pages}"));
     let kubelet = kubelet(&node);
     let _agent = node.start(Path::new(PROGRAM), &[]);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 3)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    logs(&node, "not made").await;
     let said = kernel();
     node.plug(1, false);
     announce(&said, 1, false);
@@ -70,18 +75,13 @@ async fn stir_up() {
     let node = Node::new(3, "");
     node.exhaust(2);
     fs::create_dir(node.path("features")).unwrap();
-    let [plain, made] = [
-        format!(
-            "  - {{name: {RESOURCE}, selector: {{address: [\"{}\", \"{}\"]}}, nodes: [n1]}}\n",
-            address(0),
-            address(1)
-        ),
-        format!(
-            "  - {{name: example.com/part, selector: {{address: [\"{}\"]}}, nodes: [n1], kind: mdev, mdev: {{type: type-1, count: 1}}}}\n",
-            address(2)
-        ),
-    ];
-    node.configure(&[plain.as_str(), made.as_str()].concat());
+    node.configure(&format!(
+        "  - {{name: {RESOURCE}, selector: {{address: [\"{}\", \"{}\"]}}, nodes: [n1]}}
+  - {{name: example.com/part, selector: {{address: [\"{}\"]}}, nodes: [n1], kind: mdev, mdev: {{type: type-1, count: 1}}}}\n",
+        address(0),
+        address(1),
+        address(2)
+    ));
     let kubelet = kubelet(&node);
     let _agent = node.start(Path::new(PROGRAM), &[]);
     kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
@@ -89,7 +89,9 @@ async fn stir_up() {
     // The first look at the node is over when it has said what it saw.
     until(&node, "features", || fs::read_dir(node.path("features")).is_ok_and(|mut files| files.next().is_some()))
         .await;
-    // Whether it is looked at again shows in a function that has gone.
+    // Each try is written down.
+    let journal = || fs::metadata(node.path("state/journal")).unwrap().len();
+    let written = journal();
     let said = kernel();
     node.plug(1, false);
     for _ in 0..20 {
@@ -97,15 +99,9 @@ async fn stir_up() {
         announce(&said, 2, true);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let known = kubelet.known(RESOURCE);
-    assert!(has(&known, 2), "it was tried again: {known:?} {}", node.log());
-
-    // Once nothing is lacking the kernel is listened to again.
-    node.configure(&plain);
+    // All else is looked at.
     kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
-    node.plug(1, true);
-    announce(&said, 1, true);
-    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    assert_eq!(journal(), written, "it was tried again: {}", node.log());
 }
 
 #[test]
@@ -231,4 +227,115 @@ async fn another_configuration_is_taken_if_it_is_right_and_another_agent_is_not(
     // An end in order takes no longer than what is under way, and nothing is.
     nix::sys::signal::kill(agent.pid(), nix::sys::signal::Signal::SIGTERM).unwrap();
     logs(&node, "ending; nothing is undone").await;
+}
+
+/// Until the page answers, as a probe that asks again.
+async fn probe(address: &str, path: &str, holds: impl Fn(&str) -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let page = TcpStream::connect(address).map(|_| get(address, path)).unwrap_or_default();
+        if holds(&page) {
+            return;
+        }
+        assert!(Instant::now() < until, "{path}: {page}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The node holds it up in the middle of its start: it is alive, and not ready.
+#[tokio::test]
+async fn who_is_slow_to_start_is_alive() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(1, "");
+    let kubelet = kubelet(&node);
+    let swaps = node.path("host/proc/swaps");
+    nix::unistd::mkfifo(&swaps, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let address = free_address();
+    let _agent = node.start(Path::new(PROGRAM), &["--metrics", &address]);
+    probe(&address, "/readyz", |page| {
+        page.starts_with("HTTP/1.1 503 ") && page.contains("starting: looking at the node's devices")
+    })
+    .await;
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(kubelet.known(RESOURCE).registrations, 0);
+    // Whoever reads it goes on.
+    let held = fs::OpenOptions::new().write(true).open(&swaps).unwrap();
+    fs::remove_file(&swaps).unwrap();
+    drop(held);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 1)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    probe(&address, "/readyz", |page| page.starts_with("HTTP/1.1 200 OK\r\n")).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_beside_a_wrong_configuration_serves_the_last_right_one() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(2, "");
+    let kubelet = kubelet(&node);
+    let start = || node.start(Path::new(PROGRAM), &[]);
+    let serves = async |times: usize| {
+        let known = kubelet.wait(RESOURCE, SOON, |known| has(known, 2) && known.registrations >= times).await;
+        known.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    };
+    let wrong = "  - {nane: example.com/vf}\n";
+    node.configure(wrong);
+    let alone = node.command(Path::new(PROGRAM)).output().unwrap();
+    assert!(!alone.status.success(), "there is no other");
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("nane"));
+
+    node.configure(VFS);
+    let agent = start();
+    serves(1).await;
+    drop(agent);
+    node.configure(wrong);
+    let agent = start();
+    serves(2).await;
+    logs(&node, "the configuration cannot be used: the last one that was in force is served").await;
+    assert!(node.log().contains("nane"), "{}", node.log());
+    let status = || fs::read_to_string(node.path("state/status.json")).unwrap_or_default();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !status().contains("the one that is given is not in force: ") {
+        assert!(Instant::now() < until, "{}", status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Another takes its place while it runs, as ever.
+    node.configure(&VFS.replace("}}", "}, release: keep}"));
+    logs(&node, "the new configuration is in force").await;
+    while status().contains("the one that is given is not in force: ") {
+        assert!(Instant::now() < until, "{}", status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(agent);
+
+    // What two resources select costs the rest nothing, at the start as little as later.
+    node.configure(&format!("{VFS}{}", VFS.replace("example.com/vf", "example.com/other")));
+    let _agent = start();
+    serves(3).await;
+    logs(&node, "the configuration does not fit this node").await;
+}
+
+#[tokio::test]
+async fn a_right_configuration_is_tried_again_when_the_node_could_not_be_read() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let node = Node::new(2, "");
+    let kubelet = kubelet(&node);
+    let _agent = node.start(Path::new(PROGRAM), &[]);
+    kubelet.wait(RESOURCE, SOON, |known| has(known, 2)).await.unwrap_or_else(|why| panic!("{why}: {}", node.log()));
+    let vendor = node.path("host/sys/devices/pci0000:00").join(address(0)).join("vendor");
+    fs::rename(&vendor, node.path("vendor")).unwrap();
+    fs::create_dir(&vendor).unwrap();
+    node.configure(&VFS.replace("example.com/vf", "example.com/other"));
+    logs(&node, "the one before stays in force").await;
+    fs::remove_dir(&vendor).unwrap();
+    fs::rename(node.path("vendor"), &vendor).unwrap();
+    kubelet
+        .wait("example.com/other", SOON, |known| has(known, 2))
+        .await
+        .unwrap_or_else(|why| panic!("{why}: {}", node.log()));
 }

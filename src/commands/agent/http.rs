@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -16,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::life::{Health, over};
+use super::health::Health;
+use super::life::over;
 use super::{LiveAgent, metrics};
 
 /// So many at once; others wait.
@@ -81,13 +81,12 @@ fn answer(request: &Request<Incoming>, agent: &LiveAgent, health: &Health) -> Re
             response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
             response
         }
-        // Whoever answers this lives: there is one thread for all of it.
+        // Whoever answers this lives, also while it starts: there is one thread for all that does not wait for the node.
         "/healthz" => plain(StatusCode::OK, "ok"),
-        "/readyz" if !health.ready.load(Ordering::Relaxed) => plain(StatusCode::SERVICE_UNAVAILABLE, "ending"),
-        "/readyz" if !health.well.load(Ordering::Relaxed) => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "the node cannot be looked at: see the log")
-        }
-        "/readyz" => plain(StatusCode::OK, "ok"),
+        "/readyz" => match health.unready() {
+            Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, &why),
+            None => plain(StatusCode::OK, "ok"),
+        },
         _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz"),
     }
 }

@@ -1,12 +1,11 @@
 //! What goes on side by side until the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::agent::{Status, look_around};
 use crate::base::held_back;
@@ -16,7 +15,9 @@ use crate::host::Root;
 use crate::kubelet::{PodResources, Pods};
 use crate::link::names::Names;
 use crate::link::{dial, find};
+use crate::prep::journal::JournalError;
 
+use super::health::{Health, Stage};
 use super::uevents::Uevents;
 use super::{LiveAgent, Own, admin, answers, features, hooks, http, serve, watch as config};
 
@@ -35,22 +36,20 @@ const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// How long plans under way may take at the end.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What a probe asks.
-#[derive(Debug, Default)]
-pub(super) struct Health {
-    /// Whether everything is served.
-    pub(super) ready: AtomicBool,
-    /// Whether the last look at the node's devices went well.
-    pub(super) well: AtomicBool,
-}
-
-/// Serves until a signal comes.
-pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own: Own) -> Result<(), Failure> {
+/// Starts, and serves until a signal comes. A probe is answered from the beginning: `start` may take minutes.
+pub(super) async fn live(
+    args: &cli::Agent,
+    agent: &LiveAgent,
+    root: &Root,
+    own: Own,
+    known: Option<String>,
+    start: impl FnOnce(&Health) -> Result<(), JournalError> + Send + 'static,
+) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let failed = |error| Failure::Read { path: "signals".into(), error };
     let take_over = || Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?));
     let (mut term, mut int) = held_back(take_over).map_err(failed)?;
-    let health = Arc::new(Health::default());
+    let health = Arc::new(Health::new());
     let listener = match args.metrics {
         Some(address) => Some(
             http::listen(address)
@@ -59,40 +58,85 @@ pub(super) async fn live(args: &cli::Agent, agent: &LiveAgent, root: &Root, own:
         ),
         None => None,
     };
-    let admin = admin::listen(&args.place.state_dir)
-        .map_err(|error| Failure::Write { path: args.place.state_dir.join(admin::SOCKET), error })?;
     let signals = async {
         tokio::select! {
             _ = term.recv() => (),
             _ = int.recv() => (),
+            () = over(stopped.clone()) => return,
         }
         tracing::info!("ending; nothing is undone");
+        health.enter(Stage::Ending);
         stop.send_replace(true);
-        health.ready.store(false, Ordering::Relaxed);
     };
-    health.ready.store(true, Ordering::Relaxed);
-    health.well.store(true, Ordering::Relaxed);
-    let plugins = args.kubelet_root.join("device-plugins");
-    tokio::join!(
-        signals,
-        serve::resources(agent, &plugins, stopped.clone()),
-        looks(agent, PodResources::of(&args.kubelet_root), own, root, stopped.clone()),
-        refreshes(agent, &health, &args.features_dir, root, stopped.clone()),
-        config::follow(args, agent, root, stopped.clone()),
-        locks(agent, stopped.clone()),
-        links(args, agent, root, stopped.clone()),
-        hooks::serve(args, agent, root, stopped.clone()),
-        admin::serve(admin, agent, stopped.clone()),
-        async {
-            if let Some(listener) = listener {
-                http::serve(listener, agent, &health, stopped.clone()).await;
-            }
-        },
-    );
+    let probes = async {
+        if let Some(listener) = listener {
+            http::serve(listener, agent, &health, stopped.clone()).await;
+        }
+    };
+    let work = async {
+        let served = match started(start, &health, &stopped).await {
+            Ok(true) => serve_all(args, agent, root, own, known, &health, &stopped).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        stop.send_replace(true);
+        served
+    };
+    let ((), (), served) = tokio::join!(signals, probes, work);
+    served?;
     let end = Instant::now() + LINGER;
     while !agent.is_idle() && Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
     }
+    Ok(())
+}
+
+/// Starts; tells whether that went through before the end came.
+async fn started(
+    start: impl FnOnce(&Health) -> Result<(), JournalError> + Send + 'static,
+    health: &Arc<Health>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<bool, JournalError> {
+    let ours = Arc::clone(health);
+    let mut starting = tokio::task::spawn_blocking(move || start(&ours));
+    let outcome = tokio::select! {
+        outcome = &mut starting => outcome,
+        // It is taken up by the next agent, as after a crash.
+        () = over(stopped.clone()) => match timeout(LINGER, starting).await {
+            Ok(outcome) => outcome,
+            Err(_) => return Ok(false),
+        },
+    };
+    match outcome {
+        Ok(outcome) => outcome.map(|()| !*stopped.borrow()),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Serves until the end has come.
+async fn serve_all(
+    args: &cli::Agent,
+    agent: &LiveAgent,
+    root: &Root,
+    own: Own,
+    known: Option<String>,
+    health: &Health,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let admin = admin::listen(&args.place.state_dir)
+        .map_err(|error| Failure::Write { path: args.place.state_dir.join(admin::SOCKET), error })?;
+    health.enter(Stage::Serving);
+    let plugins = args.kubelet_root.join("device-plugins");
+    tokio::join!(
+        serve::resources(agent, &plugins, stopped.clone()),
+        looks(agent, PodResources::of(&args.kubelet_root), own, root, stopped.clone()),
+        refreshes(agent, health, &args.features_dir, root, stopped.clone()),
+        config::follow(args, agent, root, known, stopped.clone()),
+        locks(agent, stopped.clone()),
+        links(args, agent, root, stopped.clone()),
+        hooks::serve(args, agent, root, stopped.clone()),
+        admin::serve(admin, agent, stopped.clone()),
+    );
     Ok(())
 }
 
@@ -128,6 +172,7 @@ async fn looks(agent: &LiveAgent, kubelet: PodResources, own: Own, root: &Root, 
                             "kubelet has not named this agent's own pod for a minute, so nothing is given back: is --own-pod right?"
                         );
                     }
+                    agent.hear(&answer);
                     Some(answer)
                 }
                 Err(error) => {
@@ -168,26 +213,25 @@ async fn refreshes(
     let mut rested = tokio::time::Instant::now();
     loop {
         let news = async {
-            loop {
-                sleep_until(rested).await;
-                uevents.news().await;
-                // What could not be made is tried again in a while, and not because of what trying it has stirred up.
-                if !agent.lacks_something() {
-                    return;
-                }
-            }
+            sleep_until(rested).await;
+            uevents.news().await;
         };
-        tokio::select! {
-            _ = ticks.tick() => (),
-            () = news => sleep(SETTLE).await,
+        let heard = tokio::select! {
+            _ = ticks.tick() => false,
+            () = news => {
+                sleep(SETTLE).await;
+                true
+            }
             () = over(stopped.clone()) => return,
-        }
+        };
         uevents.pass_over();
         let began = tokio::time::Instant::now();
         let ours = agent.clone();
-        let refreshed = tokio::task::spawn_blocking(move || ours.refresh()).await;
+        // What could not be made is tried again in a while, and not because of what trying it has stirred up.
+        let refresh = move || if heard { ours.refresh_for_news() } else { ours.refresh() };
+        let refreshed = tokio::task::spawn_blocking(refresh).await;
         let refreshed = refreshed.unwrap_or_else(|_| Err("a mistake of ours, please report it".to_owned()));
-        health.well.store(refreshed.is_ok(), Ordering::Relaxed);
+        health.look_went(refreshed.is_ok());
         if let Err(reason) = refreshed {
             tracing::error!(reason, "the node cannot be looked at");
         }
@@ -197,7 +241,10 @@ async fn refreshes(
             tracing::debug!(reason = %error, "no features for Node Feature Discovery");
         }
         rested = tokio::time::Instant::now() + (began.elapsed() * 2).clamp(REFRESH_AT_MOST_EVERY, REFRESH_EVERY);
-        ticks.reset();
+        // However much the kernel has to say, everything is tried now and then.
+        if !heard {
+            ticks.reset();
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn text(status: &Status, quarantines: usize) -> String {
         ("virt_tailor_not_made", "Virtual functions and mediated devices that could not be made.", status.unmade.len()),
         (
             "virt_tailor_configuration_problems",
-            "What of the configuration has nothing on this node, or does not fit it.",
+            "A configuration that is not in force; what of it has nothing on this node, or does not fit it.",
             status.problems.len(),
         ),
     ] {

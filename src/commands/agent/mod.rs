@@ -2,19 +2,20 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `life` | what goes on side by side |
+//! | `life` | what goes on side by side; probes are answered first, then the node is taken up, then all is served |
 //! | `answers` | kubelet's answers as values |
-//! | `watch` | the configuration, followed |
+//! | `watch` | the configuration: the first, and those that follow |
 //! | `uevents` | what the kernel says of devices |
 //! | `serve` | which resources are served |
 //! | `hooks` | KubeVirt's node hooks |
 //! | `admin` | the socket behind `node release` |
-//! | `metrics`, `http` | what a scrape sees |
+//! | `metrics`, `http`, `health` | what a scrape and a probe see |
 //! | `features`, `rivals` | what others on the node are told, and who they are |
 
 pub(in crate::commands) mod admin;
 mod answers;
 mod features;
+mod health;
 mod hooks;
 mod http;
 mod life;
@@ -24,18 +25,23 @@ mod serve;
 mod uevents;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::agent::{Agent, Moment, Settings};
 use crate::cli::agent as cli;
+use crate::config::node::Effective;
 use crate::host::{Owner, Root, owner};
 use crate::kubevirt::serve::log;
 use crate::link::names::from_logs;
 use crate::prep::guard::LiveGuard;
 use crate::prep::hand::Workshop;
+use crate::prep::journal::JournalError;
 
 use super::Failure;
-use super::node::session::{Session, configuration};
+use super::node::session::Session;
+use health::{Health, Stage};
+use watch::{self as config, First};
 
 /// The agent of a live node.
 pub(super) type LiveAgent = Agent<Workshop, LiveGuard>;
@@ -44,7 +50,7 @@ pub(super) type LiveAgent = Agent<Workshop, LiveGuard>;
 pub(super) fn run(args: &cli::Agent) -> Result<(), Failure> {
     log::start(args.verbose);
     let session = Session::at(&args.place)?;
-    let config = Arc::new(configuration(&args.configuration, &session.root)?);
+    let First { config, known, rejected } = config::first(args, &session.root)?;
     // One agent for each node: the journal is one's own, or somebody else has it.
     let engine = session.engine((*config).clone())?;
     let root = session.root.clone();
@@ -56,18 +62,41 @@ pub(super) fn run(args: &cli::Agent) -> Result<(), Failure> {
     for trouble in troubles {
         tracing::warn!(trouble, "a promise cannot be read: its device is refused until it is promised anew");
     }
+    if let (None, Some(text)) = (&rejected, &known) {
+        config::keep(args, text);
+    }
+    agent.reject(rejected);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Read { path: "the system's event queue".into(), error })?;
+    let own = own_pod(args, &session.root);
+    let (starting, root, kubelet) = (agent.clone(), session.root.clone(), args.kubelet_root.clone());
+    let start = move |health: &Health| take_up(&starting, config, &root, &kubelet, health);
+    runtime.block_on(life::live(args, &agent, &session.root, own, known, start))?;
+    // Plans run in threads of their own; what has not ended by now the next agent takes up.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// What may take long before anything is served: services that are started again, devices that go back, functions that are made.
+fn take_up(
+    agent: &LiveAgent,
+    config: Arc<Effective>,
+    root: &Root,
+    kubelet: &Path,
+    health: &Health,
+) -> Result<(), JournalError> {
+    health.enter(Stage::Starting("finishing or undoing what was cut short"));
     let guard = agent.engine().guard();
     for one in agent.recover(&|holding| Ok(!guard.users_of(&holding.request)?.is_empty()))? {
         tracing::info!(outcome = ?one, "recovered");
     }
-    agent.reload(Arc::clone(&config)).map_err(Failure::NodeRefused)?;
-    rivals::name(&args.kubelet_root, &session.root, &config);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Read { path: "the system's event queue".into(), error })?;
-    let own = own_pod(args, &session.root);
-    runtime.block_on(life::live(args, &agent, &session.root, own))?;
-    // Plans run in threads of their own; what has not ended by now the next agent takes up.
-    runtime.shutdown_background();
+    health.enter(Stage::Starting("looking at the node's devices, and making what resources make"));
+    rivals::name(kubelet, root, &config);
+    let begun = agent.begin_with(config);
+    health.look_went(begun.is_ok());
+    if let Err(reason) = begun {
+        tracing::error!(reason, "the node cannot be looked at");
+    }
     Ok(())
 }
 

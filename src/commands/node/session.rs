@@ -83,14 +83,26 @@ pub(in crate::commands) fn configuration(configuration: &Configuration, root: &R
 
 /// The part of a NodeConfig in a file that concerns a node.
 pub(in crate::commands) fn effective(path: &Path, node: Option<&str>, root: &Root) -> Result<Effective, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    Ok(document(path, &text_of(path)?)?.for_node(&node_name(node, root)?))
+}
+
+/// The text of a NodeConfig's file.
+pub(in crate::commands) fn text_of(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::NoNodeConfig { path: path.to_owned() },
         _ => Failure::Read { path: path.to_owned(), error },
-    })?;
-    let config = NodeConfig::read(&path.display().to_string(), &text)?;
-    let name = match node {
-        Some(name) => name.to_owned(),
-        None => root.text("proc/sys/kernel/hostname")?.unwrap_or_default(),
-    };
-    Ok(config.for_node(&name))
+    })
+}
+
+/// A NodeConfig of this text, from this file.
+pub(in crate::commands) fn document(path: &Path, text: &str) -> Result<NodeConfig, Failure> {
+    Ok(NodeConfig::read(&path.display().to_string(), text)?)
+}
+
+/// What the node is called.
+pub(in crate::commands) fn node_name(node: Option<&str>, root: &Root) -> Result<String, Failure> {
+    match node {
+        Some(name) => Ok(name.to_owned()),
+        None => Ok(root.text("proc/sys/kernel/hostname")?.unwrap_or_default()),
+    }
 }
