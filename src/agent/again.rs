@@ -31,7 +31,13 @@ where
         for id in lasting {
             let (Some(unit), Some(owner)) = (units.get(&id), id.owner()) else { continue };
             let Some(resource) = config.resource(&unit.resource) else { continue };
-            let Ok(request) = compiler.late(resource, &unit.offered, &owner) else { continue };
+            // What it would be asked for: who has it already is not asked for anything else.
+            let held = ledger.holdings.get(&owner).filter(|held| held.request.purpose == unit.resource);
+            let request = match held {
+                Some(held) => Ok(held.request.clone()),
+                None => compiler.late(resource, &unit.offered, &owner),
+            };
+            let Ok(request) = request else { continue };
             if self.is_in_the_way(&ledger, &request) == Some(false) {
                 let mut desk = self.desk();
                 desk.refusals.clear(&id);

@@ -99,7 +99,11 @@ where
             false => self.wanted(&site, &config),
         };
         let still = |owner: &str| {
-            let unsaid = owner.strip_prefix(MAKER).is_some_and(|name| unknown.contains(name));
+            // `resource/<name>`, or `resource/<name>/<what>`; a name has one `/` of its own.
+            let is_of = |rest: &str, name: &String| {
+                rest.strip_prefix(name.as_str()).is_some_and(|what| what.is_empty() || what.starts_with('/'))
+            };
+            let unsaid = owner.strip_prefix(MAKER).is_some_and(|rest| unknown.iter().any(|name| is_of(rest, name)));
             unsaid || wanted.keys().any(|other| other.as_str() == owner)
         };
         self.desk().unmade.retain(|owner, _| still(owner));

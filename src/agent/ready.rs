@@ -250,7 +250,7 @@ where
     /// What was refused and is to be seen is an obstacle. Some of what refuses is known only by trying: a check among the steps, what holds
     /// a device through a service that is to be stopped.
     fn of_engine(&self, error: EngineError, request: &Request) -> Refusal {
-        let refused = matches!(error, EngineError::Refused { .. });
+        let refused = matches!(error, EngineError::Refused { .. } | EngineError::NotUndone { .. });
         match refused && self.is_in_the_way(&self.0.engine.ledger(), request) == Some(true) {
             true => Refusal::obstacle(error.to_string()),
             false => Refusal::of_attempt(error.to_string()),

@@ -141,7 +141,7 @@ pub enum Action {
         /// Up to where it may raise that itself.
         hard: Option<u64>,
     },
-    /// Starts a unit of systemd and waits for it.
+    /// Has systemd start a unit, and waits for what becomes of it.
     StartUnit {
         /// Its name.
         unit: String,
@@ -184,7 +184,8 @@ impl Action {
         Self::Write { file, value: value.into(), tolerate: Vec::new() }
     }
 
-    /// Whether it is one call of the kernel: whoever is in it does nothing else once it returns.
+    /// Whether it is calls of the kernel only: whoever is in one does nothing else once it returns, but finish (a module after what it
+    /// needs).
     pub fn is_one_call(&self) -> bool {
         matches!(
             self,

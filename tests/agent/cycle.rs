@@ -3,7 +3,7 @@
 use virt_tailor::agent::{Look, Selection};
 use virt_tailor::kubelet::Devices as _;
 
-use crate::rig::{GPUS, Rig, allocate, devices, offers, only, prepare, settle};
+use crate::rig::{GPUS, RESOURCES, Rig, allocate, devices, offers, only, prepare, settle};
 use crate::{AUDIO, GPU};
 
 #[tokio::test]
@@ -128,4 +128,52 @@ async fn what_is_kept_stays_bound_until_a_person_wants_it_back() {
     assert!(taken.len() == 1 && taken[0].stays.is_none(), "{taken:?}");
     assert_eq!(rig.model.picture(), before);
     assert!(!agent.has_anything());
+}
+
+/// What is not put back at once serves the next VM as it is, and goes back when its time has come, or when somebody says so.
+#[tokio::test]
+async fn a_device_rests_for_as_long_as_its_resource_says() {
+    for (policy, rests) in [("{afterIdle: 10m}", Some(600)), ("keep", None)] {
+        let rig = Rig::new();
+        let resources = RESOURCES.replace("companions: auto}", &format!("companions: auto, release: {policy}}}"));
+        let mut agent = rig.start_with(rig.hands.clone(), &resources);
+        let before = rig.model.picture();
+        let id = only(&agent, GPUS);
+        let mut writes = 0;
+        for vm in 0..3 {
+            allocate(&agent, GPUS, &id);
+            prepare(&agent, GPUS, &id).await.unwrap();
+            match vm {
+                0 => writes = rig.model.writes().len(),
+                _ => assert_eq!(rig.model.writes().len(), writes, "{policy}: it is found done"),
+            }
+            rig.pass(1);
+            agent.look(&rig.seen(&[&id]));
+            for _ in 0..3 {
+                rig.pass(11);
+                agent.look(&rig.seen(&[]));
+                settle(&agent);
+            }
+            assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"), "{policy}");
+            if vm == 1 {
+                // The next agent takes it up as it is.
+                drop(agent);
+                agent = rig.start_with(rig.hands.clone(), &resources);
+            }
+        }
+        rig.pass(rests.unwrap_or(1_000_000) - 60);
+        agent.look(&rig.seen(&[]));
+        settle(&agent);
+        assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"), "{policy}: not yet");
+        rig.pass(60);
+        agent.look(&rig.seen(&[]));
+        settle(&agent);
+        if rests.is_none() {
+            assert_eq!(rig.model.driver(GPU).as_deref(), Some("vfio-pci"), "{policy}");
+            let taken = agent.release(&Selection::All).await;
+            assert!(taken.iter().all(|taken| taken.stays.is_none()), "{taken:?}");
+        }
+        assert_eq!(rig.model.picture(), before, "{policy}");
+        assert!(agent.engine().ledger().is_empty(), "{policy}");
+    }
 }

@@ -158,7 +158,7 @@ fn a_share_that_went_late_is_not_taken_twice() {
         match next {
             "another comes" => {
                 engine.apply(&pages("c"), &mut quiet).unwrap();
-                assert_eq!(count(), "5", "both are given back before");
+                assert_eq!(count(), "7", "what is half taken back is settled first; what is whole stays");
                 engine.undo(&owner("c"), &mut quiet).unwrap();
             }
             "another goes" => {
@@ -173,4 +173,30 @@ fn a_share_that_went_late_is_not_taken_twice() {
         assert_eq!(model.picture(), before, "{next}");
         assert!(engine.ledger().is_empty(), "{next}");
     }
+}
+
+/// A share that is whole, and whose owner could not go while another one's was not clear, is given back as a whole.
+#[test]
+fn a_share_whose_undo_was_refused_is_whole() {
+    let pages = |name: &str| {
+        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 2, numa: None });
+        request(name, name, &[], vec![step])
+    };
+    let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    let (model, state) = (Model::new(), crate::state());
+    let before = model.picture();
+    let hands = model.hands();
+    let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
+    engine.apply(&pages("a"), &mut quiet).unwrap();
+    model.fault(file, Fault::Late);
+    engine.apply(&pages("b"), &mut quiet).unwrap_err();
+    engine.undo(&owner("a"), &mut quiet).unwrap_err();
+    model.mend();
+    hands.let_go();
+    engine.apply(&pages("c"), &mut quiet).unwrap();
+    for name in ["c", "b", "a"] {
+        engine.undo(&owner(name), &mut quiet).unwrap();
+    }
+    assert_eq!(model.picture(), before);
+    assert!(engine.ledger().is_empty());
 }

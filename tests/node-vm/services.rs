@@ -16,14 +16,15 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
          printf '[Unit]\\nRequires=toy.service\\nAfter=toy.service\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/onlooker.service
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/admin.service
          printf '[Socket]\\nListenStream=/run/admin.sock\\nService=admin.service\\n' >/etc/systemd/system/admin.socket
+         printf '[Unit]\\nBindsTo=admin.socket\\nAfter=admin.socket\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/listener.service
          printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/idle.service
          ln -s /usr/lib/systemd/system/toy.service /etc/systemd/system/display-manager.service
-         systemctl daemon-reload && systemctl start admin.socket && systemctl start toy onlooker admin",
+         systemctl daemon-reload && systemctl start admin.socket && systemctl start toy onlooker admin listener",
     )
     .ok();
     let state = |unit: &str| vm.run(&format!("systemctl is-active {unit}")).stdout.trim().to_owned();
     let shown = |unit: &str| vm.run(&format!("systemctl show -p LoadState,UnitFileState,ActiveState {unit}")).ok();
-    let before: Vec<String> = ["toy", "onlooker", "admin", "idle"].map(shown).to_vec();
+    let before: Vec<String> = ["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec();
     let engine = Remote::new(&vm);
 
     let toy = json!({ "step": "stopService", "unit": "toy", "maxHold": 3600 });
@@ -51,7 +52,7 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     engine.undo("vm-3");
     engine.undo("vm-4");
     assert_eq!(state("admin.socket"), "active");
-    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+    assert_eq!(["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec(), before);
 
     let refused = engine.apply("vm-5", json!([{ "step": "stopService", "unit": "onloker" }])).unwrap_err().to_string();
     assert!(refused.contains("no unit onloker.service on this node, did you mean \"onlooker.service\"?"), "{refused}");
@@ -61,9 +62,9 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     engine.apply("vm-6", json!([soon])).unwrap();
     assert_eq!((state("toy"), state("onlooker")), ("inactive".to_owned(), "inactive".to_owned()));
     vm.run("until systemctl is-active -q toy && systemctl is-active -q onlooker; do sleep 0.2; done").ok();
-    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+    assert_eq!(["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec(), before);
     engine.undo("vm-6");
-    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+    assert_eq!(["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec(), before);
 
     // What a socket starts comes back behind its socket, and is left so by an undo after that.
     let soon = json!({ "step": "stopService", "unit": "admin", "maxHold": 10 });
@@ -73,13 +74,14 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
     let pid = vm.run("systemctl show -p MainPID admin").ok();
     engine.undo("vm-7");
     assert_eq!(vm.run("systemctl show -p MainPID admin").ok(), pid);
-    assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before);
+    assert_eq!(["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec(), before);
 
     // One that is gone for good meanwhile holds up nothing.
-    engine.apply("vm-8", json!([{ "step": "stopService", "unit": "onlooker" }])).unwrap();
+    engine.apply("vm-8", json!([{ "step": "stopService", "unit": "onlooker", "maxHold": 600 }])).unwrap();
     vm.run("mv /usr/lib/systemd/system/onlooker.service /run; systemctl daemon-reload").ok();
     let notes = engine.undo("vm-8").notes;
     assert!(notes[0].contains("onlooker.service did not start again"), "{notes:?}");
+    assert_ne!(state("virt-tailor-return-onlooker.service.timer"), "active");
     vm.run("mv /run/onlooker.service /usr/lib/systemd/system/; systemctl daemon-reload; systemctl start onlooker").ok();
 
     // The same when we are killed in the middle of it: right after the stop, and after the mask.
@@ -98,7 +100,7 @@ fn units_are_held_for_two_owners_and_come_back_as_they_were() {
         vm.run(&format!("kill -9 {0}; while [ -e /proc/{0} ]; do sleep 0.05; done", hand.pid())).ok();
         vm.run("until systemctl is-active -q toy && systemctl is-active -q onlooker; do sleep 0.2; done").ok();
         vm.run("while systemctl is-active -q virt-tailor-return-toy.service.timer; do sleep 0.1; done").ok();
-        assert_eq!(["toy", "onlooker", "admin", "idle"].map(shown).to_vec(), before, "{orders:?}");
+        assert_eq!(["toy", "onlooker", "admin", "listener", "idle"].map(shown).to_vec(), before, "{orders:?}");
     }
 
     // In the agent's container, which has nothing of the node but what is mounted there: the node's systemctl is what systemd will call.

@@ -105,6 +105,10 @@ pub(super) async fn follow(
             known = None;
         }
         if known.as_ref() == Some(&text) {
+            // Back to what is in force, from one that was not taken.
+            if tried.take().is_some() {
+                agent.reject(None);
+            }
             continue;
         }
         let before = tried.take().filter(|(other, ..)| *other == text);

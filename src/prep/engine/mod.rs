@@ -29,6 +29,7 @@ pub use undo::Undone;
 
 use super::hand::{HandError, Hands};
 use super::journal::{Event, Journal, JournalError, Ledger, Opened, Request};
+use super::owner::Owner;
 use super::trouble::Trouble;
 use domains::Domains;
 
@@ -109,10 +110,14 @@ impl<H: Hands, G: Guard> Engine<H, G> {
 
     /// Writes down that a hand hangs, so that nobody touches what it touched.
     fn quarantine(&self, request: &Request, lock: String, error: &HandError) -> Result<(), JournalError> {
-        let HandError::Stuck { what, process, .. } = error else { return Ok(()) };
         let mut domain = request.domain.clone();
         domain.push(lock);
-        let owner = request.owner.clone();
-        self.append(Event::Quarantined { domain, process: *process, what: what.clone(), owner })
+        self.quarantine_only(&request.owner, domain, error)
+    }
+
+    /// The same for these keys alone.
+    fn quarantine_only(&self, owner: &Owner, domain: Vec<String>, error: &HandError) -> Result<(), JournalError> {
+        let HandError::Stuck { what, process, .. } = error else { return Ok(()) };
+        self.append(Event::Quarantined { domain, process: *process, what: what.clone(), owner: owner.clone() })
     }
 }

@@ -128,13 +128,25 @@ impl<H: Hands, G: Guard> Engine<H, G> {
         };
         let mut left = Vec::new();
         for (id, record) in theirs {
+            let Some(theirs) = record.owners.first() else { continue };
+            self.written_down(theirs, hand)?;
             match self.take_back_one(hand, id, &record, tell) {
                 Ok(_) => (),
                 Err(TakeBack::Journal(error)) => return Err(error),
                 Err(TakeBack::Hand(error)) => {
-                    self.quarantine(request, record.step.effect().lock(), &error)?;
+                    // What hangs is theirs, and keeps nothing of ours.
+                    self.quarantine_only(theirs, vec![record.step.effect().lock()], &error)?;
                     self.append(Event::NotUndone { id, why: error.to_string() })?;
                     left.push(format!("{}, of another owner, was cut short: {error}", record.step.describe()));
+                    if !matches!(error, HandError::Refused(_)) {
+                        match self.hire(&request.owner)? {
+                            Ok(another) => *hand = another,
+                            Err(trouble) => {
+                                left.push(trouble.message);
+                                break;
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -182,9 +194,15 @@ impl<H: Hands, G: Guard> Engine<H, G> {
     }
 }
 
-/// Whether a record was cut short, or could not be undone: how far it has come is for the node to show.
+/// Whether a record was cut short in the making or in its undo: how far it has come is for the node to show. One whose undo was refused
+/// before it began is whole.
 fn is_half(record: &Record) -> bool {
-    record.unfinished || !matches!(record.phase, RecordPhase::Done)
+    let begun = match record.phase {
+        RecordPhase::Done => false,
+        RecordPhase::Stuck { .. } => record.goal.is_some(),
+        RecordPhase::Intended | RecordPhase::Undoing => true,
+    };
+    record.unfinished || begun
 }
 
 impl<H: Hands, G: Guard> Engine<H, G> {

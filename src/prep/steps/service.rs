@@ -98,41 +98,49 @@ impl StopService {
     }
 }
 
-/// All that run and will stop when a unit stops, by name (systemd.unit(5): what systemd adds to the other side of `Requires`, `Requisite`,
-/// `BindsTo` and `PartOf`; `PropagatesStopTo` since systemd 249).
-fn dependants(units: &mut Units, name: &str, unit: &Unit) -> Result<Vec<String>, Trouble> {
-    let above = |unit: &Unit| {
-        ["RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo"].map(|kind| unit.texts(kind)).concat()
-    };
-    let (mut found, mut next) = (BTreeSet::new(), above(unit));
-    while let Some(other) = next.pop() {
-        if other == name || found.contains(&other) {
-            continue;
-        }
-        let there = units.unit(&other)?;
-        if runs(&there.text("ActiveState")) {
-            if found.len() == MOST {
-                return Err(Trouble::new(format!("more than {MOST} units stop with {name}: it is not held")));
-            }
-            next.extend(above(&there));
-            found.insert(other);
-        }
-    }
-    Ok(found.into_iter().collect())
+/// What is stopped so that a unit does not run, beside itself.
+struct Around {
+    /// Sockets, paths and timers that run and start it, by name.
+    triggers: Vec<String>,
+    /// All that run and will stop when it or one of these stops, by name.
+    dependants: Vec<String>,
 }
 
-/// All that run and may start a unit, by name.
-fn triggers(units: &mut Units, unit: &Unit) -> Result<Vec<String>, Trouble> {
-    let mut found = unit.texts("TriggeredBy");
-    found.retain(|other| TRIGGERS.iter().any(|kind| other.ends_with(kind)));
-    found.sort();
-    let mut running = Vec::new();
-    for other in found {
-        if runs(&units.unit(&other)?.text("ActiveState")) {
-            running.push(other);
+impl Around {
+    fn of(units: &mut Units, name: &str, unit: &Unit) -> Result<Self, Trouble> {
+        let (mut triggers, mut next) = (Vec::new(), above(unit));
+        let mut starting = unit.texts("TriggeredBy");
+        starting.retain(|other| TRIGGERS.iter().any(|kind| other.ends_with(kind)));
+        starting.sort();
+        for other in starting {
+            let there = units.unit(&other)?;
+            if runs(&there.text("ActiveState")) {
+                next.extend(above(&there));
+                triggers.push(other);
+            }
         }
+        let mut dependants = BTreeSet::new();
+        while let Some(other) = next.pop() {
+            if other == name || triggers.contains(&other) || dependants.contains(&other) {
+                continue;
+            }
+            let there = units.unit(&other)?;
+            if runs(&there.text("ActiveState")) {
+                if dependants.len() == MOST {
+                    return Err(Trouble::new(format!("more than {MOST} units stop with {name}: it is not held")));
+                }
+                next.extend(above(&there));
+                dependants.insert(other);
+            }
+        }
+        Ok(Self { triggers, dependants: dependants.into_iter().collect() })
     }
-    Ok(running)
+}
+
+/// What stops when a unit stops (systemd.unit(5): what systemd adds to the other side of `Requires`, `Requisite`, `BindsTo` and `PartOf`;
+/// `PropagatesStopTo` since systemd 249).
+fn above(unit: &Unit) -> Vec<String> {
+    ["RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo"].map(|kind| unit.texts(kind)).concat()
 }
 
 /// Which of these are not among those.
@@ -166,8 +174,7 @@ impl Kind for StopService {
         if name.is_empty() {
             name = given;
         }
-        let dependants = dependants(&mut units, &name, &unit)?;
-        let triggers = triggers(&mut units, &unit)?;
+        let Around { triggers, dependants } = Around::of(&mut units, &name, &unit)?;
         let text = |property: &str| unit.text(property);
         Ok(ServiceState {
             load,
@@ -205,12 +212,14 @@ impl Kind for StopService {
     }
 
     fn undone(&self, original: &ServiceState, _wanted: &ServiceState, now: &ServiceState) -> ServiceState {
+        // What somebody has started since is not ours to stop.
+        let mut triggers = original.triggers.clone();
+        triggers.extend(without(&now.triggers, &original.triggers).cloned());
         if !original.runs() && now.runs() {
-            // Somebody has started it since, and uses it.
             let (active, sub, dependants) = (now.active.clone(), now.sub.clone(), now.dependants.clone());
-            return ServiceState { active, sub, dependants, ..original.clone() };
+            return ServiceState { active, sub, dependants, triggers, ..original.clone() };
         }
-        original.clone()
+        ServiceState { triggers, ..original.clone() }
     }
 
     fn moves(&self, from: &ServiceState, to: &ServiceState, attempt: u32) -> Vec<Action> {

@@ -73,6 +73,10 @@ fn load_from(
     if depth > DEEPEST {
         return Err(Trouble::new(format!("module {name} needs itself")));
     }
+    // What something else needs; for one that is asked for see above.
+    if depth > 0 && options::has_install(root, name) {
+        return install::modprobe(root, name, parameters);
+    }
     let Some((library, file)) = here.iter().find_map(|library| Some((library, library.file(name)?))) else {
         let places: Vec<String> = here.iter().map(Library::to_string).collect();
         let close = here.first().map_or_else(String::new, |library| library.did_you_mean(name));

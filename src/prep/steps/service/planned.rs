@@ -1,6 +1,6 @@
 //! From what a document asks for to the step: systemd may know the unit by other names, and stop others along with it.
 
-use super::{StopService, dependants, triggers};
+use super::{Around, StopService};
 use crate::config::node::{HoldService, Limits, UnitName, keeps_time};
 use crate::host::Root;
 use crate::prep::live::units::Units;
@@ -21,7 +21,8 @@ impl StopService {
         let mut units = Units::open(root)?;
         let unit = units.unit(&asked)?;
         let id = Some(unit.text("Id")).filter(|id| !id.is_empty()).unwrap_or_else(|| asked.clone());
-        let along = [dependants(&mut units, &id, &unit)?, triggers(&mut units, &unit)?].concat();
+        let Around { triggers, dependants } = Around::of(&mut units, &id, &unit)?;
+        let along = [dependants, triggers].concat();
         let names = [vec![id.clone()], unit.texts("Names")].concat();
         allowed(&asked, &names, &along, hold.max_hold.is_some(), limits).map_err(Trouble::new)?;
         Ok(Self { unit: id, max_hold: hold.max_hold.map(|period| period.as_duration().as_secs()) })

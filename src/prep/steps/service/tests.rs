@@ -81,6 +81,17 @@ fn what_rests_is_kept_from_starting() {
 }
 
 #[test]
+fn what_somebody_started_meanwhile_stays() {
+    let original = state("active", "enabled", false);
+    let held = ServiceState { triggers: vec!["gdm.path".to_owned()], ..state("inactive", "masked-runtime", true) };
+    let goal = step().undone(&original, &step().wanted(&original).unwrap(), &held);
+    assert_eq!(
+        told(&step().moves(&held, &goal, 0)),
+        ["unmask gdm.service", "start gdm.service", "no longer have gdm.service started by time"]
+    );
+}
+
+#[test]
 fn no_device_waits_for_what_does_not_start_again() {
     let original = ServiceState { dependants: vec!["remote.service".to_owned()], ..state("active", "enabled", false) };
     let gone = ServiceState { load: "not-found".to_owned(), ..state("inactive", "", false) };
