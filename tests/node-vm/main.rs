@@ -8,20 +8,17 @@
 //! | [`kernel`], `guest/`, `fetch` | the kernel, how it gets to the host's root, the agent in the guest |
 //! | [`binary`] | our static binary, and a program that holds a device as QEMU does |
 //! | [`modules`], `modules/` | drivers built against the kernel's headers: a toy in two versions, the kernel's mdev samples |
-//! | [`binary`] | our static binary |
 //! | [`hands`] | the engine here, its hand in the machine |
 //! | [`services`], [`shares`], [`pages`] | scenarios: units of systemd; modules, CPUs, interrupts, limits; huge pages |
 //! | [`limits`], [`qmp`] | two QEMUs at a time; QEMU's monitor |
 //! | [`smoke`] | the machine is what was asked for, and the kernel does by hand what we are to do |
 //! | [`iommu`], [`firmware`], [`hung`], [`systemd`] | what the kernel, the firmware and systemd show, which our code relies on |
-//! | [`hands`] | the engine here, with its hand in the machine |
 //! | [`virtual_functions`], [`displays`], [`mediated`] | scenarios: kinds of step on a real kernel |
 //! | [`scenarios`] | the published procedures, from `import` of the old files to a started VM and back |
 //! | [`cluster`], [`launcher`] | a node of a cluster: agent, kubelet, pods; what virt-launcher is to it |
 //! | [`agent`], [`reboot`], [`cycles`] | scenarios: whole lives with the agent; a write that hangs and another boot; many at once |
-//! | [`guards`] | scenarios: what is not taken from a node |
+//! | [`guards`], [`hostile`] | scenarios: what is not taken from a node; pods that lead nowhere |
 //! | [`inspect`] | scenarios: what `node inspect` says of such machines |
-//! | [`smoke`] | scenarios: the machine is what was asked for, and the kernel does by hand what we are to do |
 //!
 //! One `#[test]` is one boot (7 s on an idle machine), and runs everything that can share it. The guest's clock is right, but
 //! everything takes long on a busy machine: wait for what happens, never for a time.
@@ -47,6 +44,7 @@ mod displays;
 mod firmware;
 mod guards;
 mod hands;
+mod hostile;
 mod hung;
 mod inspect;
 mod iommu;
