@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use virt_tailor::prep::Step;
 use virt_tailor::prep::engine::{Engine, How, Unguarded};
+use virt_tailor::prep::journal::Request;
 use virt_tailor::prep::steps::{AddHugepages, MoveIrqs};
 
 use crate::hand::ModelHands;
@@ -84,29 +85,32 @@ fn interrupts_are_as_they_were_whoever_goes_first() {
 fn a_share_is_added_once_however_often_it_is_asked_for() {
     let (model, state) = (Model::new(), crate::state());
     let engine = engine(&model, state.path());
-    let pages = || model.root().text("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages").unwrap().unwrap();
-    let add =
-        |name, count| request(name, name, &[], vec![Step::AddHugepages(AddHugepages { kib: 2048, count, numa: None })]);
+    let there = || model.root().text(PAGES).unwrap().unwrap();
     for (name, count) in [("a", 8), ("b", 4), ("b", 4), ("a", 8)] {
-        engine.apply(&add(name, count), &mut quiet).unwrap();
+        engine.apply(&pages(name, count), &mut quiet).unwrap();
     }
-    assert_eq!(pages(), "15");
+    assert_eq!(there(), "15");
     let bytes: u64 = engine.ledger().records.values().map(|record| record.step.huge_bytes()).sum();
     assert_eq!(bytes, 12 << 21);
     engine.undo(&owner("a"), &mut quiet).unwrap();
-    assert!(!engine.apply(&add("b", 4), &mut quiet).unwrap().changed);
-    assert_eq!(pages(), "7");
+    assert!(!engine.apply(&pages("b", 4), &mut quiet).unwrap().changed);
+    assert_eq!(there(), "7");
     engine.undo(&owner("b"), &mut quiet).unwrap();
-    assert_eq!(pages(), "3");
+    assert_eq!(there(), "3");
+}
+
+const PAGES: &str = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+
+/// So many huge pages for an owner.
+fn pages(name: &str, count: u64) -> Request {
+    let step = Step::AddHugepages(AddHugepages { kib: 2048, count, numa: None });
+    request(name, name, &[], vec![step])
 }
 
 /// A share that a crash cut short is taken back before somebody else adds to the same: after that nobody could tell how far it had come.
 #[test]
 fn a_share_cut_short_is_not_taken_from_the_next() {
-    let pages = |name: &str| {
-        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 5, numa: None });
-        request(name, name, &[], vec![step])
-    };
+    let pages = |name: &str| pages(name, 5);
     for place in 0.. {
         let (model, state) = (Model::new(), crate::state());
         let before = model.picture();
@@ -118,8 +122,7 @@ fn a_share_cut_short_is_not_taken_from_the_next() {
         engine.apply(&pages("b"), &mut quiet).unwrap();
         engine.recover(&|_| Ok(false), &mut quiet).unwrap();
         engine.undo(&owner("a"), &mut quiet).unwrap();
-        let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-        assert_eq!(model.root().text(file).unwrap().as_deref(), Some("8"), "{place}");
+        assert_eq!(model.root().text(PAGES).unwrap().as_deref(), Some("8"), "{place}");
         engine.undo(&owner("b"), &mut quiet).unwrap();
         assert_eq!(model.picture(), before, "{place}");
         if died.is_ok() {
@@ -132,21 +135,17 @@ fn a_share_cut_short_is_not_taken_from_the_next() {
 /// A share whose giving back took effect, but too late for whoever waited for it, is not given back twice.
 #[test]
 fn a_share_that_went_late_is_not_taken_twice() {
-    let pages = |name: &str| {
-        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 2, numa: None });
-        request(name, name, &[], vec![step])
-    };
-    let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    let pages = |name: &str| pages(name, 2);
     for next in ["the same", "another comes", "another goes"] {
         let (model, state) = (Model::new(), crate::state());
         let before = model.picture();
-        let count = || model.root().text(file).unwrap().unwrap();
+        let count = || model.root().text(PAGES).unwrap().unwrap();
         let hands = model.hands();
         let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
         engine.apply(&pages("b"), &mut quiet).unwrap();
         engine.apply(&pages("a"), &mut quiet).unwrap();
         assert_eq!(count(), "7");
-        model.fault(file, Fault::Late);
+        model.fault(PAGES, Fault::Late);
         engine.undo(&owner("a"), &mut quiet).unwrap_err();
         assert_eq!(count(), "5");
         // As long as nobody knows how far it has come, nobody else's share is counted from there.
@@ -178,17 +177,13 @@ fn a_share_that_went_late_is_not_taken_twice() {
 /// A share that is whole, and whose owner could not go while another one's was not clear, is given back as a whole.
 #[test]
 fn a_share_whose_undo_was_refused_is_whole() {
-    let pages = |name: &str| {
-        let step = Step::AddHugepages(AddHugepages { kib: 2048, count: 2, numa: None });
-        request(name, name, &[], vec![step])
-    };
-    let file = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    let pages = |name: &str| pages(name, 2);
     let (model, state) = (Model::new(), crate::state());
     let before = model.picture();
     let hands = model.hands();
     let (engine, _) = Engine::open(state.path(), BOOT, hands.clone(), Unguarded).unwrap();
     engine.apply(&pages("a"), &mut quiet).unwrap();
-    model.fault(file, Fault::Late);
+    model.fault(PAGES, Fault::Late);
     engine.apply(&pages("b"), &mut quiet).unwrap_err();
     engine.undo(&owner("a"), &mut quiet).unwrap_err();
     model.mend();
