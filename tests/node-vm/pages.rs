@@ -88,7 +88,16 @@ fn huge_pages_are_shared_and_found_in_pieces_of_memory() {
     let (all, large) = free(&vm, 0);
     println!("node 0, movable: {all} MiB free, {large} of them in pieces of 2 MiB");
     assert!(large < 128 && all > 256, "{all} {large}");
-    let (applied, actions) = engine.apply_told("vm-4", add(64, 0));
+    let (mut applied, mut actions) = engine.apply_told("vm-4", add(64, 0));
+    // Seldom the kernel gives compaction up too early (35 of 64, once in dozens of runs): whoever asks again has them.
+    for _ in 0..2 {
+        if applied.is_err() {
+            println!("{applied:?}");
+            assert_eq!(pages(0), "0", "all or nothing");
+            engine.undo("vm-4");
+            (applied, actions) = engine.apply_told("vm-4", add(64, 0));
+        }
+    }
     println!("{} actions: {actions:#?}", actions.len());
     applied.unwrap();
     assert_eq!((pages(0), pages(1)), ("64".to_owned(), "3".to_owned()));
